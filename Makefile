@@ -1,0 +1,50 @@
+# Everything a contributor types. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo check test chaos bench lock
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# The newest Python from 3.11 to 3.13 that starts (a pyenv shim may not) and can make a virtualenv.
+SUITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	if $$p -c '$(SUITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install what the lock names, and Interlock itself, into .venv
+
+run: $(READY) ## start everything in one process (interlock up)
+	@$(BIN)/interlock up $(ARGS)
+
+demo: $(READY) ## watch agents call real tools through Interlock
+	@$(BIN)/interlock demo $(ARGS)
+
+check: $(READY) ## lint, format, types, walls
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+test: check ## check, then every test (ARGS="-k deny" for some)
+	@$(BIN)/pytest $(ARGS)
+
+chaos: $(READY) ## only the tests that kill processes under load
+	@$(BIN)/pytest -m chaos $(ARGS)
+
+bench: $(READY) ## measure what DESIGN promises, as ratios in one run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(READY) ## write requirements.lock anew (ARGS=--upgrade for newer versions)
+	@$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet $(ARGS) \
+		--universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+# Made again when the lock or pyproject.toml changes; an interrupted setup starts over.
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11, 3.12 or 3.13 with venv; install one, or name it: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON) (well under a minute, once)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,47 @@
+"""`python -m services.registry`: builds everything that lives as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from interlock.bus import Group
+from interlock.runtime.main import run
+from interlock.runtime.service import Host, Parts, Service
+from services.registry.handlers import Registry
+from services.registry.http import Door, routes
+from services.registry.settings import Settings
+from services.registry.store import METADATA, SqlServers
+
+
+@asynccontextmanager
+async def build(host: Host) -> AsyncIterator[Parts]:
+    """The registry's parts."""
+    settings = Settings()
+    database = await host.database(METADATA)
+    relay = host.relay(database)
+    registry = Registry(
+        servers=SqlServers(database),
+        stamp=host.stamp,
+        signer=host.signer,
+        now=host.now,
+        inspect_within=timedelta(seconds=settings.inspect_seconds),
+    )
+
+    async def sweep() -> None:
+        while True:
+            if await registry.retire_due():
+                await relay.flush()
+            await asyncio.sleep(settings.sweep_seconds)
+
+    yield Parts(
+        http=routes(Door(registry, relay, host.tokens, settings.wait_limit)),
+        group=Group("registry", registry.routes()),
+        background=[sweep],
+    )
+
+
+service = Service("registry", build)
+
+if __name__ == "__main__":
+    run(service)

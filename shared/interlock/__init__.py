@@ -1,0 +1,1 @@
+"""What every service agrees on. Imports no service."""

@@ -1,0 +1,159 @@
+"""From a batch of deliveries to what becomes of each: the part that all transports share."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from time import perf_counter
+from typing import Any
+
+from interlock.bus.batch import CURRENT, Batch
+from interlock.bus.envelope import Arrival, Envelope, Raw
+from interlock.bus.outcome import Delivery, Done, Outcome
+from interlock.bus.port import Effects, Group
+from interlock.bus.verdict import Killed, Surroundings, Verdicts
+from interlock.bus.wire import Stamp, UnknownType, believe, read
+from interlock.contracts.message import Fact
+from interlock.errors import Forged, InterlockError, Unavailable, Unreadable
+
+Work = tuple[Delivery, Envelope[Fact]]
+
+
+class Handling:
+    """One group's handlers at work on one batch after another."""
+
+    def __init__(self, group: Group, around: Surroundings) -> None:
+        self._group = group
+        self._around = around
+        self._stamp = Stamp(group.name, around.keyring, around.now)
+        self._verdicts = Verdicts(group, self._stamp, around)
+        self._routes = {route.message: route.handler for route in group.routes}
+
+    async def run(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """What becomes of each. Raises nothing but its own cancellation."""
+        outcomes: list[Outcome] = []
+        live: list[Delivery] = []
+        for delivery in deliveries:
+            if delivery.killed and delivery.attempts >= self._group.limits.max_attempts:
+                outcomes.append(self._killed(delivery))
+            else:
+                live.append(delivery)
+        if self._group.keep is not None:
+            return outcomes + await self._keep(live)
+        return outcomes + await self._route(live)
+
+    def _killed(self, delivery: Delivery) -> Outcome:
+        opened = self._open(delivery.raw)
+        fact = None if isinstance(opened, InterlockError) else opened.body
+        return self._verdicts.park(delivery, Killed(delivery.attempts), fact)
+
+    def _open(self, raw: Raw) -> Envelope[Fact] | InterlockError:
+        try:
+            believe(raw, self._around.keyring)
+            return read(raw)
+        except (Forged, Unreadable, UnknownType) as error:
+            return error
+
+    # -- a group that routes --------------------------------------------------------------------
+
+    async def _route(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        work: list[Work] = []
+        for delivery in deliveries:
+            opened = self._open(delivery.raw)
+            if isinstance(opened, InterlockError):
+                outcomes.append(self._verdicts.on(delivery, opened))
+            elif type(opened.body) in self._routes:
+                work.append((delivery, opened))
+            else:
+                outcomes.append(Done(delivery))
+        return outcomes + (await self._side_by_side(work) if work else [])
+
+    async def _side_by_side(self, work: Sequence[Work]) -> list[Outcome]:
+        """Handlers at once.
+
+        An error in a shared call is the fault of one and strikes all, and so may one that hangs
+        while others wait for it: then those who failed are repeated one by one.
+        """
+        batch = Batch(len(work))
+        token = CURRENT.set(batch)
+        try:
+            results = await self._within_limit([self._handle(batch, one) for _, one in work])
+        finally:
+            CURRENT.reset(token)
+            batch.close()
+        late = sum(isinstance(result, TimeoutError) for result in results)
+        shared = len(work) > 1 and (batch.broken or late > 1)
+        outcomes: list[Outcome] = []
+        for one, result in zip(work, results, strict=True):
+            delivery, envelope = one
+            if not isinstance(result, BaseException):
+                outcomes.append(Done(delivery, self._stamped(delivery.raw, result)))
+            elif shared and not isinstance(result, Unavailable):
+                outcomes += await self._side_by_side([one])
+            else:
+                outcomes.append(self._verdicts.on(delivery, result, envelope.body))
+        return outcomes
+
+    async def _handle(self, batch: Batch, envelope: Envelope[Fact]) -> Effects:
+        observer, name = self._around.observer, self._group.name
+        began = perf_counter()
+        try:
+            with observer.handling(name, envelope):
+                return await self._routes[type(envelope.body)](envelope)
+        finally:
+            batch.done()
+            observer.handled(name, envelope.body.type, perf_counter() - began)
+
+    def _stamped(self, cause: Raw, effects: Effects) -> Sequence[Raw]:
+        if not effects:
+            return ()
+        stamped = iter(self._stamp.answer(cause, [e for e in effects if isinstance(e, Fact)]))
+        return [next(stamped) if isinstance(effect, Fact) else effect for effect in effects]
+
+    # -- a group that keeps everything ----------------------------------------------------------
+
+    async def _keep(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        keep = self._group.keep
+        if keep is None or not deliveries:
+            return []
+
+        async def keeping() -> None:
+            await keep([self._arrival(delivery.raw) for delivery in deliveries])
+
+        (result,) = await self._within_limit([keeping()])
+        if not isinstance(result, BaseException):
+            return [Done(delivery) for delivery in deliveries]
+        if isinstance(result, Unavailable) or len(deliveries) == 1:
+            return [self._verdicts.on(delivery, result) for delivery in deliveries]
+        return [outcome for one in deliveries for outcome in await self._keep([one])]
+
+    def _arrival(self, raw: Raw) -> Arrival:
+        opened = self._open(raw)
+        if isinstance(opened, InterlockError):
+            return Arrival(raw, None, opened.code, opened.detail)
+        return Arrival(raw, opened.body)
+
+    # -- the time limit -------------------------------------------------------------------------
+
+    async def _within_limit(
+        self, work: Sequence[Coroutine[Any, Any, Any]]
+    ) -> list[Any | BaseException]:
+        """Each one's result or error; `TimeoutError` for those that the time limit ended."""
+        limit = self._group.limits.handler_timeout
+        tasks = [asyncio.ensure_future(one) for one in work]
+        late: set[asyncio.Future[Any]] = set(tasks)
+        try:
+            _, late = await asyncio.wait(tasks, timeout=limit)
+        finally:
+            for task in late:
+                task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1.0)
+        return [_result(task, task in late, limit) for task in tasks]
+
+
+def _result(task: "asyncio.Future[Any]", late: bool, limit: float) -> Any | BaseException:
+    if late:
+        return TimeoutError(f"the handler did not end within `{limit:g}` seconds")
+    if task.cancelled():
+        return TimeoutError("the handler was cancelled from within")
+    return task.exception() or task.result()

@@ -1,0 +1,64 @@
+"""What a transport hands to a group's handlers, and what it is to do with each message after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlock.bus.envelope import Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as a transport delivers it. `place` is the transport's own handle on it."""
+
+    raw: Raw
+    place: Any = None
+    attempts: int = 0
+    """Earlier deliveries that failed, or that ended the process."""
+    history: tuple[str, ...] = ()
+    """One line for each of them."""
+    killed: bool = False
+    """The last of them ended the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Publish the effects and acknowledge, both or neither."""
+
+    delivery: Delivery
+    effects: Sequence[Raw] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Acknowledge, and deliver it to this group once more after `delay` seconds."""
+
+    delivery: Delivery
+    delay: float
+    line: str
+    """What joins its history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Acknowledge, and keep it as a dead letter; `effects` go out with that."""
+
+    delivery: Delivery
+    code: str
+    reason: str
+    line: str
+    attempts: int
+    """With the one that parked it."""
+    traceback: str = ""
+    effects: Sequence[Raw] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Do nothing: it stays delivered and comes again once our infrastructure is back."""
+
+    delivery: Delivery
+    reason: str
+
+
+Outcome = Done | Again | Parked | Back

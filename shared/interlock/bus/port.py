@@ -1,0 +1,112 @@
+"""What a bus promises. Every adapter passes `tests/interlock/bus`."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from interlock.bus.envelope import Arrival, Envelope, Letter, Raw
+from interlock.contracts.ids import EventId
+from interlock.contracts.message import Fact
+from interlock.contracts.topics import Topic
+
+F = TypeVar("F", bound=Fact)
+
+Effects = Sequence[Fact | Raw]
+"""What a handler caused. A `Raw` (a stored effect, or a journal's) goes out unchanged; a `Fact`
+is stamped with ids that follow from the message that was handled."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One message type and the handler it goes to."""
+
+    message: type[Fact]
+    handler: Callable[[Envelope[Any]], Awaitable[Effects]]
+
+
+def on(message: type[F], handler: Callable[[Envelope[F]], Awaitable[Effects]]) -> Route:
+    """Pair a message type with a handler of exactly that type; the type checker holds us to it."""
+    return Route(message, handler)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a group works and how it gives up. Times in seconds."""
+
+    batch: int = 128
+    handler_timeout: float = 10.0
+    max_attempts: int = 5
+    first_delay: float = 0.5
+    max_delay: float = 60.0
+    """Delay of attempt n: `first_delay * 2**(n-1)`, capped, with full jitter."""
+    unknown_type_attempts: int = 20
+
+
+@dataclass(frozen=True)
+class Group:
+    """A consumer group: a service and what it does with each message.
+
+    It reads `topics_of(name)`. A known type without a route is acknowledged. `keep`, where given,
+    gets every message of a batch instead of the routes, believed or not (audit), all at once;
+    when it returns they are kept.
+    """
+
+    name: str
+    routes: Sequence[Route] = ()
+    keep: Callable[[Sequence[Arrival]], Awaitable[None]] | None = None
+    ready: Callable[[], bool] = lambda: True
+    """While False the group stops reading (its published state is stale, its store is away)."""
+    limits: Limits = field(default=Limits())
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How far one group is behind on one topic."""
+
+    topic: str
+    group: str
+    waiting: int
+    """Published and not yet delivered, plus due or delayed retries."""
+    in_flight: int
+    """Delivered and not yet acknowledged."""
+    oldest_seconds: float
+    """Age of the oldest message not yet acknowledged; 0 when there is none."""
+    dead: int
+
+
+class Bus(Protocol):
+    """At-least-once delivery to each group, in any order."""
+
+    async def publish(self, messages: Sequence[Raw]) -> None:
+        """Accept all of them durably, or raise `Unavailable`."""
+
+    async def run(self, group: Group) -> None:
+        """Deliver to `group` until cancelled; then finish what is in hand, or hand it back."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` while messages cannot be taken (away, or memory almost full)."""
+
+    async def backlog(self, group: str) -> Sequence[Backlog]:
+        """One entry per topic of the group."""
+
+    async def letters(self, group: str, limit: int = 100) -> Sequence[Letter]:
+        """Dead letters of the group, oldest first."""
+
+    async def letter(self, group: str, letter_id: EventId) -> Letter | None:
+        """One of them."""
+
+    async def redrive(self, group: str, letter_id: EventId) -> bool:
+        """Give it to the group again under its own id. False if there is no such letter."""
+
+    async def drop(self, group: str, letter_id: EventId) -> bool:
+        """Forget it. False if there is no such letter."""
+
+
+def dead_topic(topic: Topic, group: str) -> str:
+    """Where a group parks what it cannot handle."""
+    return f"{topic}.{group}.dead"
+
+
+def retry_topic(topic: Topic, group: str) -> str:
+    """Where a group is given messages again."""
+    return f"{topic}.{group}.retry"

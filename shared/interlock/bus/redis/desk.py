@@ -1,0 +1,164 @@
+"""What people and doors ask of the bus: is it well, how far behind is a group, what is dead."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from interlock.bus.envelope import Letter
+from interlock.bus.port import Backlog
+from interlock.bus.redis import scripts
+from interlock.bus.redis.entries import Keys, letter, pairs, undelayed
+from interlock.bus.redis.line import Client, Command, Line, refused
+from interlock.contracts.ids import EventId
+from interlock.contracts.topics import Topic, topics_of
+from interlock.errors import Unavailable
+
+FULL = 0.9
+"""Share of `maxmemory` from which on nothing is taken in."""
+FRESH = 1.0
+"""Seconds that one look at the memory serves."""
+
+
+class Desk:
+    """One question at a time, over one connection."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._line = Line(client)
+        self._turn = asyncio.Lock()
+        self._keys = keys
+        self._looked = -FRESH
+        self._trouble: str | None = None
+
+    async def close(self) -> None:
+        await self._line.drop()
+
+    async def check(self) -> None:
+        """`Unavailable` while Redis is away or its memory almost full; at most 1 s old."""
+        clock = asyncio.get_running_loop().time
+        if clock() - self._looked >= FRESH:
+            self._trouble = await self._look()
+            self._looked = clock()
+        if self._trouble is not None:
+            raise Unavailable(self._trouble)
+
+    async def _look(self) -> str | None:
+        try:
+            (answer,) = await self._ask(("INFO", "memory"))
+        except Unavailable as error:
+            return error.detail
+        lines = [line.partition(":") for line in answer.decode().splitlines()]
+        memory = {name: value for name, _, value in lines}
+        most, used = int(memory.get("maxmemory", 0)), int(memory.get("used_memory", 0))
+        if most and used > FULL * most:
+            return f"the bus's memory is almost full: `{used}` of `{most}` bytes"
+        return None
+
+    # -- backlog --------------------------------------------------------------------------------
+
+    async def backlog(self, group: str) -> list[Backlog]:
+        return [await self._backlog(topic, group) for topic in topics_of(group)]
+
+    async def _backlog(self, topic: Topic, group: str) -> Backlog:
+        streams = (self._keys.stream(topic), self._keys.retry(topic, group))
+        delayed = self._keys.delayed(topic, group)
+        time, waits, members, dead, *rest = await self._ask(
+            ("TIME",),
+            ("ZCARD", delayed),
+            ("ZRANGE", delayed, 0, 0),
+            ("XLEN", self._keys.dead(topic, group)),
+            *(("XINFO", "GROUPS", key) for key in streams),
+            *(("XPENDING", key, group) for key in streams),
+            *(("XLEN", key) for key in streams),
+        )
+        infos = [_info(groups, group) for groups in rest[:2]]
+        since = [int(pairs(undelayed(member))[b"x_since"]) for member in members]
+        waiting = waits
+        for key, info, length in zip(streams, infos, rest[4:], strict=True):
+            # `lag` is null once an undelivered entry was deleted; then this is its upper bound.
+            lag = info[b"lag"]
+            waiting += length if lag is None else lag
+            since += await self._first_undelivered(key, info[b"last-delivered-id"])
+        since += [_milliseconds(pending[1]) for pending in rest[2:4] if pending[0]]
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
+        return Backlog(
+            topic=topic,
+            group=group,
+            waiting=waiting,
+            in_flight=sum(pending[0] for pending in rest[2:4]),
+            oldest_seconds=max(0.0, (now - min(since)) / 1000) if since else 0.0,
+            dead=dead,
+        )
+
+    async def _first_undelivered(self, key: str, delivered: bytes) -> list[int]:
+        command = ("XRANGE", key, b"(" + delivered, "+", "COUNT", 1)
+        (found,) = await self._ask(command)
+        return [_milliseconds(entry) for entry, _ in found]
+
+    # -- dead letters ---------------------------------------------------------------------------
+
+    async def letters(self, group: str, limit: int) -> Sequence[Letter]:
+        topics = topics_of(group)
+        found = await self._ask(
+            *(("XRANGE", self._keys.dead(t, group), "-", "+", "COUNT", limit) for t in topics)
+        )
+        letters = [
+            letter(topic, group, entry, fields)
+            for topic, entries in zip(topics, found, strict=True)
+            for entry, fields in entries
+        ]
+        return sorted(letters, key=lambda one: one.parked_at)[:limit]
+
+    async def letter(self, group: str, letter_id: EventId) -> Letter | None:
+        for topic in topics_of(group):
+            (entry,) = await self._ask(("HGET", self._keys.letters(topic, group), letter_id))
+            if entry is None:
+                continue
+            (found,) = await self._ask(("XRANGE", self._keys.dead(topic, group), entry, entry))
+            if found:
+                return letter(topic, group, *found[0])
+        return None
+
+    async def redrive(self, group: str, letter_id: EventId) -> bool:
+        return await self._on_letter(scripts.REDRIVE, 3, group, letter_id)
+
+    async def drop(self, group: str, letter_id: EventId) -> bool:
+        return await self._on_letter(scripts.DROP, 2, group, letter_id)
+
+    async def _on_letter(self, script: str, keys: int, group: str, letter_id: EventId) -> bool:
+        names = self._keys
+        commands: list[Command] = []
+        for topic in topics_of(group):
+            all_keys = (
+                names.dead(topic, group),
+                names.letters(topic, group),
+                names.retry(topic, group),
+            )
+            commands.append(("EVAL", script, keys, *all_keys[:keys], letter_id))
+        return any(await self._ask(*commands))
+
+    async def _ask(self, *commands: Command) -> list[Any]:
+        async with self._turn:
+            try:
+                answers = await self._line.ask(*commands)
+            except BaseException:
+                await self._line.drop()
+                raise
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise refused(answer)
+        return answers
+
+
+def _info(groups: Sequence[Any], group: str) -> dict[bytes, Any]:
+    """What XINFO GROUPS says of one group, whichever protocol it speaks."""
+    for info in groups:
+        known: dict[bytes, Any] = info if isinstance(info, dict) else pairs(info)
+        if known[b"name"] == group.encode():
+            return known
+    return {b"lag": 0, b"last-delivered-id": b"0-0"}
+
+
+def _milliseconds(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0])

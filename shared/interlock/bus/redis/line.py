@@ -1,0 +1,88 @@
+"""One connection to Redis, used bare: commands leave in one write, answers come in order.
+
+redis-py's own pipelines cost more than the bus's whole budget for a message (measured in
+`tests/bench/bus.py`), so commands are packed by hiredis and answers are read off the connection;
+connecting, authentication and TLS stay redis-py's.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hiredis import pack_command
+from redis.exceptions import RedisError, ResponseError
+
+from interlock.errors import Unavailable
+
+Client = Any
+"""`redis.asyncio.Redis`, whose connections are not typed."""
+Command = tuple[Any, ...]
+"""Of `str`, `bytes` and `int`."""
+
+PATIENCE = 10.0
+"""Seconds within which a server that is there answers anything that does not block."""
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Say `Unavailable` for whatever keeps Redis from serving us."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unavailable(f"the bus does not serve: {_words(error)}") from error
+
+
+def refused(error: ResponseError) -> Unavailable:
+    """An answer that says no."""
+    return Unavailable(f"the bus does not serve: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    return f"`{str(error) or type(error).__name__}`"
+
+
+class Line:
+    """Not shared: who sends also reads the answers before anything else is sent."""
+
+    def __init__(self, client: Client) -> None:
+        self._pool = client.connection_pool
+        self._connection: Any = None
+
+    async def ask(self, *commands: Command, within: float = PATIENCE) -> list[Any]:
+        """Answers of all commands; a refused one's answer is its `ResponseError`."""
+        await self.send(commands)
+        return await self.answers(len(commands), within)
+
+    async def send(self, commands: Sequence[Command]) -> None:
+        """Write them at once."""
+        await self.write(b"".join([pack_command(command) for command in commands]))
+
+    async def write(self, packed: bytes) -> None:
+        """Write commands that are packed already; connects where that is needed."""
+        with reachable():
+            if self._connection is None:
+                async with asyncio.timeout(PATIENCE):
+                    self._connection = await self._pool.get_connection()
+            async with asyncio.timeout(PATIENCE):
+                await self._connection.send_packed_command(packed, check_health=False)
+
+    async def answers(self, count: int, within: float = PATIENCE) -> list[Any]:
+        """The next `count` answers, or `Unavailable`; then the connection is dropped."""
+        read, answers = self._connection.read_response, []
+        with reachable():
+            async with asyncio.timeout(within):
+                for _ in range(count):
+                    try:
+                        answers.append(await read(timeout=math.inf))
+                    except ResponseError as refusal:
+                        answers.append(refusal)
+        return answers
+
+    async def drop(self) -> None:
+        """Cut the connection, and with it answers that nobody will read. The next ask makes one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)

@@ -1,0 +1,168 @@
+"""Between facts and raw messages: stamping, the message authentication code, believing, reading."""
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from pydantic import ValidationError
+
+from interlock.bus.envelope import Envelope, Raw
+from interlock.bus.port import dead_topic
+from interlock.contracts.ids import EventId, derived
+from interlock.contracts.message import Fact
+from interlock.contracts.registry import MESSAGES
+from interlock.contracts.topics import TOPOLOGY, Topic
+from interlock.errors import Forged, InterlockError, Unreadable
+
+MAC = "mac"
+UNSIGNED = frozenset({MAC})
+
+
+class UnknownType(InterlockError):
+    """A newer producer speaks: retried with delay until this consumer is updated, then parked."""
+
+    code = "unknown_type"
+
+
+def canonical(raw: Raw) -> bytes:
+    """The bytes that the code and audit's hash cover: length-prefixed topic, attributes, body.
+
+    Attributes are sorted by name; `mac` itself is left out.
+    """
+    parts = [raw.topic.value.encode()]
+    for name in sorted(raw.attributes.keys() - UNSIGNED):
+        parts += name.encode(), raw.attributes[name].encode()
+    parts.append(raw.body)
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The suite's keys for HMAC-SHA256. The first signs; all are accepted, so keys rotate."""
+
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    def sign(self, data: bytes) -> str:
+        """`<key id>:<hex>`"""
+        name = next(iter(self.keys))
+        return f"{name}:{hmac.digest(self.keys[name], data, 'sha256').hex()}"
+
+    def proves(self, data: bytes, code: str) -> bool:
+        """Whether `code` was made over `data` by one of our keys."""
+        name, _, given = code.partition(":")
+        key = self.keys.get(name)
+        return key is not None and hmac.compare_digest(
+            hmac.digest(key, data, "sha256").hex(), given
+        )
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Makes raw messages of the facts that one service states."""
+
+    source: str
+    keyring: Keyring
+    now: Callable[[], datetime]
+
+    def answer(self, cause: Raw, facts: Sequence[Fact]) -> list[Raw]:
+        """Facts caused by a message. Ids follow from the cause: the same cause, the same ids."""
+        seen: dict[str, int] = {}
+        answers = []
+        for fact in facts:
+            n = seen[fact.type] = seen.get(fact.type, -1) + 1
+            made = derived(cause.id, self.source, fact.type, n)
+            answers.append(self.state(fact, made, cause.id, cause.attributes.get("traceparent")))
+        return answers
+
+    def from_journal(
+        self, fact: Fact, place: tuple[int, int], cause: str | None, traceparent: str | None = None
+    ) -> Raw:
+        """A fact of a journal, timer or door: its id follows from its subject and `place`.
+
+        `place` is (attempt, seq), or whatever pair numbers such facts of one subject.
+        """
+        made = derived(fact.subject, self.source, fact.type, *place)
+        return self.state(fact, made, cause, traceparent)
+
+    def state(
+        self, fact: Fact, event_id: str, cause: str | None, traceparent: str | None
+    ) -> Raw:
+        """`fact` under a given id."""
+        attributes = {
+            "ce_specversion": "1.0",
+            "ce_id": event_id,
+            "ce_source": self.source,
+            "ce_type": fact.type,
+            "ce_subject": fact.subject,
+            "ce_time": self.now().isoformat(),
+            "ce_tenant": fact.tenant_id,
+        }
+        if cause:
+            attributes["ce_cause"] = cause
+        if traceparent:
+            attributes["traceparent"] = traceparent
+        raw = Raw(fact.topic, attributes, fact.__pydantic_serializer__.to_json(fact))
+        if not TOPOLOGY[fact.topic].signed_by_sender:
+            attributes[MAC] = self.keyring.sign(canonical(raw))
+        return raw
+
+
+def believe(raw: Raw, keyring: Keyring) -> None:
+    """Raise `Forged` unless the suite (or, where the topic says so, its sender) signed it."""
+    spec = TOPOLOGY[raw.topic]
+    if spec.signed_by_sender:
+        return
+    if not keyring.proves(canonical(raw), raw.attributes.get(MAC, "")):
+        raise Forged(f"message `{raw.id}` on `{raw.topic}` is not signed by this suite")
+
+
+def read(raw: Raw) -> Envelope[Fact]:
+    """The message in `raw`; `Unreadable` or `UnknownType` where it is none."""
+    attributes = raw.attributes
+    if "ce_type" not in attributes:
+        raise Unreadable(f"message `{raw.id}` on `{raw.topic}` has no type")
+    message = MESSAGES.get(attributes["ce_type"])
+    if message is None:
+        raise UnknownType(f"type `{attributes.get('ce_type')}` is not known to this version")
+    if message.topic is not raw.topic:
+        raise Unreadable(f"type `{message.type}` does not belong on topic `{raw.topic}`")
+    try:
+        fact = message.model_validate_json(raw.body)
+        time = datetime.fromisoformat(attributes["ce_time"])
+    except (ValidationError, KeyError, ValueError) as error:
+        raise Unreadable(f"message `{raw.id}` of `{message.type}`: {_why(error)}") from None
+    if raw.topic is not Topic.TASK_SUBMITTED and fact.tenant_id != attributes.get("ce_tenant"):
+        raise Unreadable(f"message `{raw.id}` names two tenants")
+    return Envelope(
+        id=raw.id,
+        body=fact,
+        source=attributes.get("ce_source", ""),
+        time=time if time.tzinfo else time.replace(tzinfo=UTC),
+        cause=EventId(attributes["ce_cause"]) if "ce_cause" in attributes else None,
+        traceparent=attributes.get("traceparent"),
+        raw=raw,
+    )
+
+
+def _why(error: Exception) -> str:
+    """What is wrong without the values, which may be secret."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}"
+    return f"attribute {error}" if isinstance(error, KeyError) else str(error)
+
+
+def body_digest(raw: Raw) -> str:
+    """SHA-256 of the raw body."""
+    return sha256(raw.body).hexdigest()
+
+
+def letter_id(raw: Raw, group: str) -> EventId:
+    """The id of the dead letter that `group` makes of exactly this message.
+
+    Not the message's own id: a forged one may carry the id of a true one.
+    """
+    exact = canonical(raw) + raw.attributes.get(MAC, "").encode()
+    return EventId(derived(dead_topic(raw.topic, group), sha256(exact).hexdigest()))

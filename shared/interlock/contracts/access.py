@@ -1,0 +1,82 @@
+"""What auth and policy publish: who there is, which keys speak for whom, and what they may do."""
+
+from datetime import datetime
+
+from interlock.contracts.ids import AgentName, Digest, TenantId
+from interlock.contracts.message import Model
+from interlock.contracts.task import Principal
+
+
+class AgentRecord(Model):
+    """An agent and the Ed25519 keys with which it signs on the bus (JWK, public, JSON text)."""
+
+    tenant: TenantId
+    name: AgentName
+    description: str = ""
+    public_keys: tuple[str, ...] = ()
+    may_act_for: tuple[str, ...] = ()
+    """Users; `*` stands for any user of the tenant."""
+    enabled: bool = True
+
+
+class ApiKeyRecord(Model):
+    """An API key: only its SHA-256 is known. Its secret has 256 random bits, so no salt is needed."""
+
+    tenant: TenantId
+    key_id: str
+    secret_digest: Digest
+    principal: Principal
+    token_scopes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+class IssuerRecord(Model):
+    """An OIDC issuer whose tokens are believed, and its keys at the moment."""
+
+    tenant: TenantId
+    """Tenant of its tokens; `*` where the claim `tenant` says it (only the embedded issuer)."""
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks: str
+    """JSON Web Key Set (RFC 7517 §5) as JSON text, public keys only."""
+    agent_claim: str = "client_id"
+    user_claim: str = "sub"
+    roles_claim: str = "roles"
+
+
+class RevocationRecord(Model):
+    """No token that matches may be used. The record's field says what: see `interlock.identity`."""
+
+    tenant: TenantId
+    kind: str
+    """`token` (jti), `key` (API key id), `agent`, `user` or `issuer`."""
+    name: str
+    not_before: datetime
+    """Tokens issued before this moment are refused; later ones may pass."""
+    reason: str = ""
+
+
+class PermissionRecord(Model):
+    """What one agent was given."""
+
+    agent: str
+    permissions: tuple[str, ...] = ()
+    with_approval: tuple[str, ...] = ()
+    """Permissions that hold only with a person's approval."""
+
+
+class PolicyText(Model):
+    """One `.cedar` file."""
+
+    name: str
+    text: str
+
+
+class PolicySetRecord(Model):
+    """A tenant's rules and permissions; one version pins both."""
+
+    tenant: TenantId
+    version: int
+    policies: tuple[PolicyText, ...] = ()
+    permissions: tuple[PermissionRecord, ...] = ()

@@ -1,0 +1,139 @@
+"""What the registry publishes: servers and their tools."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from interlock.contracts.ids import Digest, ServerName, TenantId, ToolName
+from interlock.contracts.message import Model
+
+
+class Environment(StrEnum):
+    """Where a server runs."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Risk(StrEnum):
+    """How much harm a call can do."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class DataClass(StrEnum):
+    """The most sensitive data that a server handles."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+class Lifecycle(StrEnum):
+    """Where a server stands between a draft and its retirement (PRODUCT.md)."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    SECURITY_REVIEW = "security_review"
+    APPROVED_DEV = "approved_dev"
+    APPROVED_PRODUCTION = "approved_production"
+    MONITORED = "monitored"
+    DEPRECATED = "deprecated"
+    RETIRED = "retired"
+
+    @property
+    def callable(self) -> bool:
+        """Whether any call may reach a server in this state; policy may ask for more."""
+        return self in {
+            Lifecycle.APPROVED_DEV,
+            Lifecycle.APPROVED_PRODUCTION,
+            Lifecycle.MONITORED,
+            Lifecycle.DEPRECATED,
+        }
+
+
+class HttpConnection(Model):
+    """An MCP server over streamable HTTP."""
+
+    transport: Literal["streamable-http"] = "streamable-http"
+    url: str
+    credential: str | None = None
+    """Name of a secret in the secret store; never the secret."""
+
+
+class StdioConnection(Model):
+    """A process that an operator's settings name; an API can only name it."""
+
+    transport: Literal["stdio"] = "stdio"
+    command: ServerName
+
+
+Connection = HttpConnection | StdioConnection
+
+
+class ToolRecord(Model):
+    """One operation of a server, as it was last approved."""
+
+    name: ToolName
+    title: str = ""
+    description: str = ""
+    definition: str
+    """The upstream's own definition, exact JSON text."""
+    digest: Digest
+    """Pins `definition`."""
+    repeatable: bool = False
+    """Whether a repeat is safe: the registry's override, else readOnlyHint or idempotentHint."""
+    read_only: bool = False
+    required_scopes: tuple[str, ...] = ()
+    """Beside those of the server."""
+    risk: Risk | None = None
+    """Overrides the server's."""
+    timeout_seconds: float = 30.0
+    """Of one attempt."""
+
+
+class ServerRecord(Model):
+    """An upstream in the catalogue."""
+
+    tenant: TenantId
+    name: ServerName
+    capability: str
+    description: str = ""
+    owner_team: str
+    technical_owner: str
+    environment: Environment
+    connection: Connection = Field(discriminator="transport")
+    required_scopes: tuple[str, ...] = ()
+    risk: Risk = Risk.MEDIUM
+    data_class: DataClass = DataClass.INTERNAL
+    health_url: str | None = None
+    lifecycle: Lifecycle = Lifecycle.DRAFT
+    version: str = "1"
+    tags: tuple[str, ...] = ()
+    retire_on: date | None = None
+    tools: tuple[ToolRecord, ...] = ()
+    inspected_at: datetime | None = None
+
+    def tool(self, name: str | None) -> ToolRecord | None:
+        """The tool of that name, or nothing."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def scopes_for(self, tool: ToolRecord) -> tuple[str, ...]:
+        """All scopes that a call of `tool` requires."""
+        return tuple(sorted({*self.required_scopes, *tool.required_scopes}))
+
+
+class Inspection(Model):
+    """What a look at an upstream found: the result of an `inspect` task, as JSON."""
+
+    protocol_version: str
+    server_name: str = ""
+    server_version: str = ""
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+    """Raw tool definitions, each as JSON text."""

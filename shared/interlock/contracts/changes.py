@@ -1,0 +1,103 @@
+"""What happens to published state: everything on `state.changed`."""
+
+from interlock.contracts.catalogue import Lifecycle
+from interlock.contracts.ids import Digest
+from interlock.contracts.message import Fact
+from interlock.contracts.task import Principal
+from interlock.contracts.topics import Topic
+
+
+class StateChanged(Fact):
+    """Base of them all. `by` is who did it; `version` is the owner's, from its database."""
+
+    topic = Topic.STATE_CHANGED
+
+    by: Principal
+    tenant: str
+    name: str
+    """What it is about: an agent's, server's, policy's or key's name."""
+    version: int = 0
+
+    @property
+    def tenant_id(self) -> str:
+        return self.tenant
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+class AgentRegistered(StateChanged):
+    type = "interlock.agent.registered.v1"
+
+
+class AgentDisabled(StateChanged):
+    type = "interlock.agent.disabled.v1"
+
+
+class KeyCreated(StateChanged):
+    """An API key was made for `principal`; its secret was shown once."""
+
+    type = "interlock.key.created.v1"
+
+    principal: Principal
+
+
+class AccessRevoked(StateChanged):
+    """Tokens or keys are refused from now on."""
+
+    type = "interlock.access.revoked.v1"
+
+    kind: str
+    reason: str = ""
+
+
+class IssuerTrusted(StateChanged):
+    type = "interlock.issuer.trusted.v1"
+
+
+class SigningKeyRotated(StateChanged):
+    type = "interlock.signing_key.rotated.v1"
+
+
+class ServerRegistered(StateChanged):
+    type = "interlock.server.registered.v1"
+
+    record_digest: Digest
+
+
+class ServerInspected(StateChanged):
+    """The tools that an upstream offers were read and pinned."""
+
+    type = "interlock.server.inspected.v1"
+
+    record_digest: Digest
+    tools: tuple[str, ...] = ()
+
+
+class ServerMoved(StateChanged):
+    type = "interlock.server.moved.v1"
+
+    was: Lifecycle
+    now: Lifecycle
+    reason: str = ""
+
+
+class PolicyPublished(StateChanged):
+    """A new policy set is in force; `record_digest` pins rules and permissions."""
+
+    type = "interlock.policy.published.v1"
+
+    record_digest: Digest
+
+
+class DeadLetterRedriven(StateChanged):
+    type = "interlock.dead_letter.redriven.v1"
+
+    dead_topic: str
+
+
+class DeadLetterDropped(StateChanged):
+    type = "interlock.dead_letter.dropped.v1"
+
+    dead_topic: str

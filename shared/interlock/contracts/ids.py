@@ -1,0 +1,32 @@
+"""Names and ids as types of their own, and the rules that names follow."""
+
+from typing import Annotated, NewType
+from uuid import UUID, uuid5
+
+from pydantic import StringConstraints
+
+TaskId = NewType("TaskId", str)
+EventId = NewType("EventId", str)
+PolicyId = NewType("PolicyId", str)
+Digest = NewType("Digest", str)
+"""SHA-256 in lower-case hexadecimal."""
+
+NAME = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+"""Tenants, agents, servers and stdio commands: no underscore, so `server__tool` splits one way."""
+
+TenantId = Annotated[str, StringConstraints(pattern=NAME)]
+ServerName = Annotated[str, StringConstraints(pattern=NAME)]
+AgentName = Annotated[str, StringConstraints(pattern=NAME)]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+"""As MCP 2026-07-28 has it ("Tool names")."""
+
+NAMESPACE = UUID("6d2b8f5e-5f0c-5a7e-9c55-1b1f1a0c7e11")
+"""The namespace of all ids that follow from something."""
+
+QUALIFIER = "__"
+"""Between server and tool where many servers share one list: `crm__search`."""
+
+
+def derived(*parts: object) -> str:
+    """The id that follows from `parts`: the same parts give the same id, everywhere and for ever."""
+    return str(uuid5(NAMESPACE, "/".join(str(part) for part in parts)))

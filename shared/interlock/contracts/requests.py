@@ -1,0 +1,87 @@
+"""How a task comes in and travels on: submitted, authenticated, authorized, controlled."""
+
+from datetime import datetime
+
+from interlock.contracts.ids import AgentName, ServerName, TenantId, ToolName
+from interlock.contracts.message import Fact
+from interlock.contracts.task import Principal, TaskFact, TaskKind
+from interlock.contracts.topics import Topic
+
+
+class TaskSubmitted(Fact):
+    """An agent on the bus asks for work. Nothing in it is believed before `statement` is verified.
+
+    `statement` is a JWS (EdDSA) by the agent's registered key over
+    `{client_ref, request_digest, aud, iat, deadline}` and, for a user, `delegation`: auth's own
+    statement that this key may act for that user.
+    """
+
+    type = "interlock.task.submitted.v1"
+    topic = Topic.TASK_SUBMITTED
+
+    tenant: TenantId
+    agent: AgentName
+    client_ref: str
+    kind: TaskKind
+    server: ServerName
+    tool: ToolName | None = None
+    arguments: str
+    deadline: datetime
+    statement: str
+    delegation: str | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        return self.tenant
+
+    @property
+    def subject(self) -> str:
+        return self.client_ref
+
+
+class TaskAuthenticated(TaskFact):
+    """Who asks is proven: `identity` is a JWS by the door that checked (DESIGN §6).
+
+    `arguments` is the exact JSON text that `task.request_digest` covers.
+    """
+
+    type = "interlock.task.authenticated.v1"
+    topic = Topic.TASK_AUTHENTICATED
+
+    arguments: str
+    identity: str
+
+
+class CallAuthorized(TaskFact):
+    """The task may run: `grant` is policy's JWS for exactly this task and round (DESIGN §6)."""
+
+    type = "interlock.task.authorized.v1"
+    topic = Topic.TASK_AUTHORIZED_CALL
+
+    arguments: str
+    grant: str
+
+
+class AuthorizationExpired(TaskFact):
+    """The deadline of an authorized task passed; its next authority must end it."""
+
+    type = "interlock.task.authorization_expired.v1"
+    topic = Topic.TASK_AUTHORIZED_CALL
+
+
+class CancelRequested(TaskFact):
+    """Somebody who may do so wants the task to stop."""
+
+    type = "interlock.task.cancel_requested.v1"
+    topic = Topic.TASK_CONTROL
+
+    by: Principal
+    reason: str = ""
+
+
+class DeadlinePassed(TaskFact):
+    """The gateway's snapshot has no end 60 s after the deadline: whoever holds the task ends it."""
+
+    type = "interlock.task.deadline_passed.v1"
+    topic = Topic.TASK_CONTROL
+

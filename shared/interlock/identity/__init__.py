@@ -1,0 +1,1 @@
+"""Who speaks: tokens at doors, signed statements on the bus."""

@@ -1,0 +1,1 @@
+"""Judging a call with Cedar: pure, shared by the gateway (to hide) and policy (to decide)."""

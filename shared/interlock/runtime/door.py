@@ -1,0 +1,90 @@
+"""The edge of one process: every service by path, as a load balancer would route them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from interlock.runtime.host import Running
+from interlock.runtime.operations import operations
+from interlock.runtime.process import Process
+
+ROOT = "gateway"
+"""The service that answers where no other is named."""
+
+
+class ByFirstSegment:
+    """Chooses an application by the first segment of the path; one look-up, however many."""
+
+    def __init__(self, applications: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
+        self._applications = applications
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "/")
+        segment = path.split("/", 2)[1] if path.startswith("/") else ""
+        await self._applications.get(segment, self._otherwise)(scope, receive, send)
+
+
+def application(running: Sequence[Running], process: Process) -> ASGIApp:
+    """Everything that this process serves: its services, their operations, health and metrics."""
+    applications: dict[str, ASGIApp] = {}
+    root: ASGIApp = _own(running, process)
+    for one in running:
+        name = one.service.name
+        routes = [*one.parts.http, *(Mount(path, app) for path, app in one.parts.apps)]
+        if name == ROOT:
+            root = Starlette(routes=[*_own_routes(running, process), *routes])
+            routes = []
+        applications[name] = Starlette(
+            routes=[Mount(f"/{name}", routes=[*operations(one, process), *routes])]
+        )
+    return ByFirstSegment(applications, root)
+
+
+def _own(running: Sequence[Running], process: Process) -> ASGIApp:
+    return Starlette(routes=_own_routes(running, process))
+
+
+def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
+    async def live(request: Request) -> Response:
+        return PlainTextResponse("live\n")
+
+    async def ready(request: Request) -> Response:
+        return readiness({one.service.name: one.reasons() for one in running})
+
+    async def metrics(request: Request) -> Response:
+        for one in running:
+            await measure(one, process)
+        body, content_type = process.metrics.render()
+        return Response(body, media_type=content_type)
+
+    return [
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        Route("/metrics", metrics),
+    ]
+
+
+def readiness(reasons: Mapping[str, Sequence[str]]) -> JSONResponse:
+    """200 if nothing speaks against it, else 503 with the reasons of each service."""
+    bad = {name: list(why) for name, why in reasons.items() if why}
+    body: dict[str, Any] = {"ready": not bad, "services": sorted(reasons)}
+    if bad:
+        body["reasons"] = bad
+    return JSONResponse(body, status_code=503 if bad else 200)
+
+
+async def measure(one: Running, process: Process) -> None:
+    """Bring the gauges of a service up to date."""
+    name, metrics = one.service.name, process.metrics
+    metrics.ready.labels(name).set(0 if one.reasons() else 1)
+    for backlog in await one.backlog():
+        metrics.backlog.labels(name, backlog.topic).set(backlog.waiting)
+        metrics.in_flight.labels(name, backlog.topic).set(backlog.in_flight)
+        metrics.oldest.labels(name, backlog.topic).set(backlog.oldest_seconds)
+        metrics.dead.labels(name, backlog.topic).set(backlog.dead)

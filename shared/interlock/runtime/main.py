@@ -1,0 +1,156 @@
+"""Start services, serve until told to stop, stop cleanly."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from interlock.errors import InterlockError, Refused
+from interlock.runtime.door import application
+from interlock.runtime.host import Running, start
+from interlock.runtime.process import open_process
+from interlock.runtime.service import Service
+from interlock.runtime.settings import SuiteSettings
+from interlock.telemetry.logs import configure_logs
+
+log = structlog.get_logger()
+CANNOT_START = 2
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: doors close before groups, groups before connections."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(
+    services: Sequence[Service], settings: SuiteSettings
+) -> AsyncIterator[list[Running]]:
+    """Run `services` in this process; in the block they take requests and messages."""
+    async with AsyncExitStack() as stack:
+        door = bind(settings.host, settings.port)
+        stack.callback(door.close)
+        process = await stack.enter_async_context(
+            open_process(settings, tuple(service.name for service in services))
+        )
+        state = asyncio.create_task(process.reader.run())
+        stack.push_async_callback(_cancel, [state])
+        running = [
+            await stack.enter_async_context(start(process, service)) for service in services
+        ]
+        work = [asyncio.create_task(one.run()) for one in running]
+        stack.push_async_callback(_cancel, work)
+        server = _Server(
+            uvicorn.Config(
+                application(running, process),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
+                timeout_keep_alive=75,
+            )
+        )
+        http = asyncio.create_task(server.serve(sockets=[door]))
+        stack.push_async_callback(_close, server, http, running)
+        log.info("suite.started", services=[s.name for s in services], url=settings.url)
+        yield running
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; `Refused` where the port is in use."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+        door.listen(2048)
+    except OSError as error:
+        door.close()
+        raise Refused(
+            f"cannot listen on `{host}:{port}`: {(error.strerror or str(error)).lower()}; stop "
+            "what runs there, or give another port (`--port`, `INTERLOCK_PORT`)"
+        ) from None
+    door.setblocking(False)
+    return door
+
+
+async def _close(
+    server: uvicorn.Server, http: "asyncio.Task[None]", running: Sequence[Running]
+) -> None:
+    for one in running:
+        one.host.stopping.set()
+    server.should_exit = True
+    await asyncio.wait([http])
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until_stopped(
+    services: Sequence[Service],
+    settings: SuiteSettings,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(services, settings):
+        started()
+        await stop.wait()
+        log.info("suite.stopping")
+    log.info("suite.stopped")
+
+
+def settings_from_environment(**given: object) -> SuiteSettings:
+    """The suite's settings; `Refused` with one line per bad value."""
+    try:
+        return SuiteSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # names and values are checked by the model
+    except ValidationError as error:
+        lines = "; ".join(
+            f"`INTERLOCK_{'_'.join(map(str, one['loc'])).upper()}`: {one['msg'].lower()}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise Refused(f"settings: {lines}") from None
+
+
+def run(*services: Service, started: Callable[[], None] = lambda: None, **given: object) -> None:
+    """`python -m services.<name>`: serve, and exit with one line where that is not possible.
+
+    `--check` validates the settings and exits.
+    """
+    try:
+        settings = settings_from_environment(**given)
+        configure_logs(settings.log_level, settings.log_format)
+        if "--check" in sys.argv:
+            return
+        run_loop(until_stopped(services, settings, started))
+    except InterlockError as error:
+        sys.stderr.write(f"interlock: {error.detail}\n")
+        raise SystemExit(CANNOT_START) from None
+
+
+def run_loop(main: "contextlib.AbstractAsyncContextManager[None] | object") -> None:
+    """Run a coroutine on uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        asyncio.run(main)  # type: ignore[arg-type]  # a coroutine
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)  # type: ignore[arg-type]  # a coroutine

@@ -1,0 +1,168 @@
+"""What operators reach at every service's door: health, status, dead letters."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from interlock.bus import Letter
+from interlock.contracts.changes import DeadLetterDropped, DeadLetterRedriven
+from interlock.contracts.ids import EventId, derived
+from interlock.errors import InterlockError, Refused
+from interlock.identity.asgi import authenticate, problem
+from interlock.identity.roles import Right, require
+from interlock.identity.tokens import Caller
+from interlock.runtime.host import Running
+from interlock.runtime.process import Process
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Operations:
+    """The operators' endpoints of one running service."""
+
+    def __init__(self, running: Running, process: Process) -> None:
+        self._running = running
+        self._process = process
+        self._name = running.service.name
+        self._bus = process.bus
+
+    async def live(self, request: Request) -> Response:
+        return JSONResponse({"live": True, "service": self._name})
+
+    async def ready(self, request: Request) -> Response:
+        why = self._running.reasons()
+        body = {"ready": not why, "service": self._name, "reasons": why}
+        return JSONResponse(body, status_code=503 if why else 200)
+
+    async def status(self, request: Request) -> Response:
+        """Up, ready, and the backlog by topic: what the service scales on."""
+        await self._caller(request, Right.STATUS_READ)
+        why = self._running.reasons()
+        backlog = await self._running.backlog()
+        return JSONResponse(
+            {
+                "service": self._name,
+                "ready": not why,
+                "reasons": why,
+                "waiting": sum(one.waiting for one in backlog),
+                "in_flight": sum(one.in_flight for one in backlog),
+                "oldest_seconds": max((one.oldest_seconds for one in backlog), default=0.0),
+                "dead": sum(one.dead for one in backlog),
+                "topics": [_plain(one) for one in backlog],
+            }
+        )
+
+    async def letters(self, request: Request) -> Response:
+        await self._caller(request, Right.DEAD_READ)
+        limit = min(int(request.query_params.get("limit", "100")), 1000)
+        found = await self._bus.letters(self._name, limit)
+        return JSONResponse({"letters": [_summary(one) for one in found]})
+
+    async def letter(self, request: Request) -> Response:
+        """One letter with its raw body: operators only, for it may hold arguments."""
+        await self._caller(request, Right.DEAD_READ)
+        found = await self._found(request)
+        body = found.raw.body.decode("utf-8", "backslashreplace")
+        return JSONResponse(
+            _summary(found)
+            | {
+                "attributes": dict(found.raw.attributes),
+                "body": body,
+                "traceback": found.traceback,
+                "history": list(found.history),
+            }
+        )
+
+    async def redrive(self, request: Request) -> Response:
+        """Give it to the service again, under its own id: nothing is executed twice."""
+        caller = await self._caller(request, Right.DEAD_WRITE)
+        found = await self._found(request)
+        await self._state(DeadLetterRedriven, found, caller)
+        await self._bus.redrive(self._name, found.letter_id)
+        return JSONResponse({"redriven": found.letter_id}, status_code=202)
+
+    async def drop(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.DEAD_WRITE)
+        found = await self._found(request)
+        await self._state(DeadLetterDropped, found, caller)
+        await self._bus.drop(self._name, found.letter_id)
+        return Response(status_code=204)
+
+    async def _caller(self, request: Request, right: Right) -> Caller:
+        caller = await authenticate(request, self._process.tokens)
+        require(caller, right)
+        return caller
+
+    async def _found(self, request: Request) -> Letter:
+        letter_id = EventId(request.path_params["id"])
+        found = await self._bus.letter(self._name, letter_id)
+        if found is None:
+            raise Refused(
+                f"service `{self._name}` has no dead letter `{letter_id}`", code="not_found"
+            )
+        return found
+
+    async def _state(
+        self,
+        message: type[DeadLetterRedriven] | type[DeadLetterDropped],
+        letter: Letter,
+        caller: Caller,
+    ) -> None:
+        fact = message(
+            by=caller.principal,
+            tenant=caller.principal.tenant,
+            name=letter.letter_id,
+            dead_topic=letter.dead_topic,
+        )
+        made = derived(letter.letter_id, message.type, letter.parked_at.isoformat())
+        await self._bus.publish(
+            [self._running.host.stamp.state(fact, made, letter.letter_id, None)]
+        )
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__dataclass_fields__}
+
+
+def _summary(letter: Letter) -> dict[str, Any]:
+    attributes = letter.raw.attributes
+    return {
+        "id": letter.letter_id,
+        "topic": letter.dead_topic,
+        "type": attributes.get("ce_type"),
+        "subject": attributes.get("ce_subject"),
+        "tenant": attributes.get("ce_tenant"),
+        "code": letter.code,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "parked_at": letter.parked_at.isoformat(),
+    }
+
+
+def answered(endpoint: Endpoint) -> Endpoint:
+    """Turn the errors that we raise on purpose into problem documents (RFC 9457)."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except InterlockError as error:
+            return problem(error)
+
+    return answer
+
+
+def operations(running: Running, process: Process) -> list[Route]:
+    """The routes, relative to the service's own path."""
+    door = Operations(running, process)
+    return [
+        Route("/health/live", answered(door.live)),
+        Route("/health/ready", answered(door.ready)),
+        Route("/v1/status", answered(door.status)),
+        Route("/v1/dead", answered(door.letters)),
+        Route("/v1/dead/{id}", answered(door.letter)),
+        Route("/v1/dead/{id}", answered(door.drop), methods=["DELETE"]),
+        Route("/v1/dead/{id}/redrive", answered(door.redrive), methods=["POST"]),
+    ]

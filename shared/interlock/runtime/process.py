@@ -1,0 +1,126 @@
+"""What one process of the suite holds open, whichever services it runs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from interlock.bus import Bus, Keyring
+from interlock.bus.redis import RedisBus
+from interlock.embedded import valkey
+from interlock.errors import Refused, Unavailable
+from interlock.identity.keys import load_keyring, load_trust
+from interlock.identity.statements import Trust
+from interlock.identity.tokens import Tokens
+from interlock.runtime.settings import SuiteSettings
+from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS
+from interlock.state.port import StateReader, StateWriter
+from interlock.state.redis import RedisStateReader, RedisStateWriter
+from interlock.telemetry.metrics import Metrics
+from interlock.telemetry.observer import BusObserver
+from interlock.telemetry.traces import Traces, open_traces
+
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS)
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+@dataclass(frozen=True)
+class Process:
+    """Shared by the services of one process."""
+
+    settings: SuiteSettings
+    redis: Any
+    bus: Bus
+    keyring: Keyring = field(repr=False)
+    trust: Trust
+    reader: StateReader
+    writer: StateWriter
+    tokens: Tokens
+    traces: Traces
+    metrics: Metrics
+    now: Callable[[], datetime]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 the runtime's edge: everybody else is given a clock
+
+
+@asynccontextmanager
+async def open_process(settings: SuiteSettings, own: tuple[str, ...]) -> AsyncIterator[Process]:
+    """Open everything; `own` names the services that run here and so need their private keys.
+
+    Raises `Refused` for settings that cannot work, `Unavailable` where something is not there.
+    """
+    async with AsyncExitStack() as stack:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        bus_url = settings.bus_url or await _embedded(settings, stack)
+        client = await _connect(settings.redis_url or bus_url, stack)
+        keyring = load_keyring(settings.keys_folder, create=settings.embedded)
+        trust = load_trust(settings.keys_folder, create=own if settings.embedded else ())
+        metrics, traces = Metrics(), open_traces()
+        stack.callback(traces.close)
+        bus = RedisBus(
+            bus_url,
+            keyring,
+            _now,
+            prefix=settings.prefix,
+            observer=BusObserver(metrics, traces),
+        )
+        await bus.open()
+        stack.push_async_callback(bus.close)
+        reader = RedisStateReader(client, keyring, KINDS, prefix=settings.prefix)
+        await reader.load()
+        yield Process(
+            settings=settings,
+            redis=client,
+            bus=bus,
+            keyring=keyring,
+            trust=trust,
+            reader=reader,
+            writer=RedisStateWriter(client, keyring, prefix=settings.prefix),
+            tokens=Tokens(reader, audiences=audiences(settings), now=_now),
+            traces=traces,
+            metrics=metrics,
+            now=_now,
+        )
+
+
+def audiences(settings: SuiteSettings) -> tuple[str, ...]:
+    """What a token's `aud` may say here: the edge and its MCP endpoint (RFC 8707)."""
+    return (settings.url, f"{settings.url}/mcp")
+
+
+async def _embedded(settings: SuiteSettings, stack: AsyncExitStack) -> str:
+    server = await stack.enter_async_context(valkey(settings.data / "valkey"))
+    return server.url
+
+
+async def _connect(url: str, stack: AsyncExitStack) -> Any:
+    if not url.startswith(SCHEMES):
+        raise Refused(
+            f"`{url.partition(':')[0]}` is no scheme of a Redis URL; give one of "
+            + ", ".join(f"`{scheme}`" for scheme in SCHEMES)
+        )
+    client = aioredis.from_url(
+        url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, health_check_interval=0
+    )
+    stack.push_async_callback(client.aclose)
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        raise Unavailable(
+            f"cannot reach Redis at `{_without_secret(url)}`: {error}; start it, or correct "
+            "`INTERLOCK_BUS_URL` and `INTERLOCK_REDIS_URL`"
+        ) from None
+    return client
+
+
+def _without_secret(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

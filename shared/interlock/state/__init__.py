@@ -1,0 +1,1 @@
+"""Published state: each kind has one owner and many readers."""

@@ -1,0 +1,57 @@
+"""Which errors of a database mean that it is away, full or busy, and which are somebody's bug."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+from interlock.errors import Unavailable
+
+AWAY_SQLITE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""https://sqlite.org/rescode.html, primary codes."""
+
+COLLISIONS = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: rolled back, and a repeat may succeed."""
+
+AWAY_POSTGRES = ("08", "25006", "28", "3D", "53", "55P03", "57", "58", "XX")
+"""SQLSTATE classes and codes (PostgreSQL, appendix A): connection, read-only, authorization, no
+such database, resources, lock, operator's intervention, system, internal."""
+
+
+def unavailable(error: DBAPIError, name: str) -> Unavailable | None:
+    """What `error` of database `name` is for the rest of the suite; None where it is a bug."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        away = code & 0xFF in AWAY_SQLITE
+    else:
+        state = sqlstate(error)
+        away = (
+            error.connection_invalidated or state in COLLISIONS or state.startswith(AWAY_POSTGRES)
+        )
+    if not away:
+        return None
+    return Unavailable(f"database `{name}` cannot be used now: {_text(error)}")
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's code of an error, or nothing."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _text(error: DBAPIError) -> str:
+    """The driver's own words, on one line, without the statement and its parameters."""
+    cause = error.orig.__cause__ if error.orig is not None else None
+    text = str(cause or error.orig).strip() or type(error.orig).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,1 @@
+"""Real servers for tests: each module starts one, `fixtures` hands them out."""

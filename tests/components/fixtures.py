@@ -1,0 +1,72 @@
+"""Fixtures of real servers, for `pytest_plugins` in `tests/conftest.py`.
+
+Servers live as long as the run and share no event loop with it; databases are fresh for each test.
+Servers that run already can be named: INTERLOCK_TEST_REDIS_URL (its database is flushed!) and
+INTERLOCK_TEST_POSTGRES_URL (databases are created beside the one named).
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.components.postgres import fresh_database, postgres
+from tests.components.required import Missing, without
+from tests.components.valkey import owner
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey as `interlock up` runs it. Shared by all tests: use `redis_url`."""
+    if given := os.environ.get("INTERLOCK_TEST_REDIS_URL"):
+        yield given
+        return
+    try:
+        with owner(tmp_path_factory.mktemp("valkey")) as running:
+            yield running.url
+    except Missing as missing:
+        without("valkey", missing)
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """An empty Redis."""
+    with closing(Redis.from_url(valkey_url)) as redis:
+        redis.flushdb()
+    return valkey_url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server's own database. Shared by all tests: use `postgres_url`."""
+    if given := os.environ.get("INTERLOCK_TEST_POSTGRES_URL"):
+        yield given
+        return
+    try:
+        with postgres() as url:
+            yield url
+    except Missing as missing:
+        without("postgres", missing)
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """An empty PostgreSQL database, `postgresql+asyncpg://…`."""
+    async with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet, `sqlite:///…`."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of database that a service may own."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

@@ -1,0 +1,122 @@
+"""A private PostgreSQL on a unix socket in a temporary folder; fast rather than durable."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from interlock.embedded.tie import die_with_parent
+from tests.components.required import Missing
+
+PATIENCE = 30.0
+"""Seconds that the server may take to start, or to stop."""
+
+UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a running server's `postgres` database. Missing if none is installed."""
+    binaries, user = _binaries(), _user()
+    home = Path(tempfile.mkdtemp(prefix="interlock-pg-"))
+    try:
+        if user is not None:
+            shutil.chown(home, user)
+        _make(binaries, home, user)
+        with _run(binaries, home, user):
+            yield f"postgresql+asyncpg://interlock@/postgres?host={home}"
+    finally:
+        shutil.rmtree(home)
+
+
+@asynccontextmanager
+async def fresh_database(server: str) -> AsyncIterator[str]:
+    """The URL of a new, empty database on `server`, dropped afterwards whoever still uses it."""
+    url = make_url(server)
+    name = f"interlock_test_{secrets.token_hex(4)}"
+    admin = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        async with admin.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+            yield url.set(database=name).render_as_string(hide_password=False)
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await admin.dispose()
+
+
+def _binaries() -> Path:
+    """Debian keeps server programs off PATH, in a folder for each version: take the newest."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    debian = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    if newest := max(debian, key=lambda path: int(path.parts[-3]), default=None):
+        return newest.parent
+    raise Missing("no `initdb` on PATH or in /usr/lib/postgresql: install the server package")
+
+
+def _user() -> str | None:
+    """PostgreSQL refuses to run as root: then as somebody else."""
+    if os.getuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    if user := next((name for name in ("postgres", "nobody") if name in known), None):
+        return user
+    raise Missing("running as root, and neither user `postgres` nor `nobody` exists")
+
+
+def _make(binaries: Path, home: Path, user: str | None) -> None:
+    settings = ("-U", "interlock", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+    made = subprocess.run(
+        [str(binaries / "initdb"), "-D", str(home / "data"), *settings],
+        user=user,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        raise Missing(f"`initdb` failed: {made.stderr.strip()}")
+
+
+@contextmanager
+def _run(binaries: Path, home: Path, user: str | None) -> Iterator[None]:
+    log = home / "log"
+    settings = ("listen_addresses=", f"unix_socket_directories={home}", *UNSAFE_BUT_FAST)
+    flags = [part for setting in settings for part in ("-c", setting)]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [str(binaries / "postgres"), "-D", str(home / "data"), *flags],
+            user=user,
+            cwd=home,
+            stdout=out,
+            stderr=out,
+            preexec_fn=partial(die_with_parent, signal.SIGQUIT),  # noqa: PLW1509 - no threads
+        ) as server,
+    ):
+        try:
+            _await(binaries, home, server)
+            yield
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(PATIENCE)
+
+
+def _await(binaries: Path, home: Path, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    asked = [str(binaries / "pg_isready"), "--quiet", "--host", str(home)]
+    while subprocess.run(asked, check=False).returncode != 0:
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise Missing(f"the server did not start: {(home / 'log').read_text().strip()}")
+        time.sleep(0.02)
