@@ -144,7 +144,8 @@ def inspected(entry: Entry, inspection: Inspection, now: datetime) -> Entry:
     """
     approved = entry.record.lifecycle.callable
     known = {tool.name: tool for tool in entry.record.tools}
-    taken, pending = [], []
+    taken: list[ToolRecord] = []
+    pending: list[ToolRecord] = []
     for text in inspection.tools:
         tool = read_tool(text, entry.changes)
         before = known.get(tool.name)
@@ -229,9 +230,7 @@ def edited(entry: Entry, changes: Mapping[str, ToolChange]) -> Entry:
         )
         for name, change in changes.items()
     }
-    tools = tuple(
-        changed(tool, merged.get(tool.name, ToolChange())) for tool in entry.record.tools
-    )
+    tools = tuple(changed(tool, merged.get(tool.name, ToolChange())) for tool in entry.record.tools)
     pending = tuple(changed(tool, merged.get(tool.name, ToolChange())) for tool in entry.pending)
     return replace(
         entry,

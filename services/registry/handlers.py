@@ -108,7 +108,9 @@ class Registry:
         """Change what its owner may change."""
         changed = decide.edited(replace(entry, record=record), tools)
         changed = replace(changed, revision=entry.revision + 1)
-        await self.servers.save(self._change(changed, by, "edited", "", [self._pinned(changed, by)]))
+        await self.servers.save(
+            self._change(changed, by, "edited", "", [self._pinned(changed, by)])
+        )
         return changed
 
     async def accept(self, entry: Entry, tool: str, by: Principal, reason: str) -> Entry:
@@ -241,4 +243,3 @@ class Registry:
 def connection_text(connection: Connection) -> str:
     """The exact JSON text of a connection."""
     return connection.model_dump_json()
-

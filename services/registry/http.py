@@ -1,7 +1,6 @@
 """The registry's door: register, look up, edit and move servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any, TypeVar
 
@@ -19,10 +18,12 @@ from interlock.contracts.catalogue import (
     ServerRecord,
 )
 from interlock.contracts.ids import ServerName
-from interlock.errors import InterlockError, Refused
-from interlock.identity.asgi import authenticate, preferred_wait, problem
+from interlock.errors import Refused
+from interlock.identity.asgi import answered, authenticate, preferred_wait
+from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, require
-from interlock.identity.tokens import Caller, Tokens
+from interlock.identity.tokens import Tokens
+from interlock.runtime.pages import takes
 from interlock.runtime.relay import Relay
 from services.registry.decide import REVIEWED
 from services.registry.handlers import Registry
@@ -96,14 +97,13 @@ class AcceptTool(_Body):
 class Door:
     """The endpoints, relative to `/registry`."""
 
-    def __init__(
-        self, registry: Registry, relay: Relay, tokens: Tokens, wait_limit: float
-    ) -> None:
+    def __init__(self, registry: Registry, relay: Relay, tokens: Tokens, wait_limit: float) -> None:
         self._registry = registry
         self._relay = relay
         self._tokens = tokens
         self._wait_limit = wait_limit
 
+    @takes(NewServer)
     async def register(self, request: Request) -> Response:
         """Register a server as a draft; its tools are asked for by an `inspect` task."""
         caller = await self._caller(request, Right.SERVERS_WRITE)
@@ -138,9 +138,13 @@ class Door:
         _, entry = await self._entry(request, Right.SERVERS_READ)
         record = entry.record
         moments = await self._registry.servers.history(record.tenant, record.name)
-        told = [{"at": m.at.isoformat(), "by": m.by, "what": m.what, "reason": m.reason} for m in moments]
+        told = [
+            {"at": m.at.isoformat(), "by": m.by, "what": m.what, "reason": m.reason}
+            for m in moments
+        ]
         return JSONResponse({"history": told})
 
+    @takes(ServerEdit)
     async def edit(self, request: Request) -> Response:
         """Change metadata and tools' settings."""
         caller, entry = await self._entry(request, Right.SERVERS_WRITE)
@@ -152,6 +156,7 @@ class Door:
         await self._relay.flush()
         return JSONResponse(_whole(edited))
 
+    @takes(MoveServer)
     async def move(self, request: Request) -> Response:
         """Move a server through its lifecycle; what reviewers decide needs their right."""
         caller, entry = await self._entry(request, Right.SERVERS_WRITE)
@@ -164,6 +169,7 @@ class Door:
         await self._relay.flush()
         return JSONResponse(_whole(moved))
 
+    @takes(AcceptTool)
     async def accept(self, request: Request) -> Response:
         """Believe a tool definition that changed at the upstream."""
         caller, entry = await self._entry(request, Right.SERVERS_REVIEW)
@@ -250,28 +256,16 @@ def _warning(one: Similar) -> dict[str, str]:
     return {"server": one.name, "why": one.why}
 
 
-def _answered(
-    endpoint: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except InterlockError as error:
-            return problem(error)
-
-    return answer
-
-
 def routes(door: Door) -> list[Route]:
     """The registry's routes."""
     one = "/v1/servers/{name}"
     return [
-        Route("/v1/servers", _answered(door.register), methods=["POST"]),
-        Route("/v1/servers", _answered(door.list)),
-        Route(one, _answered(door.show)),
-        Route(one, _answered(door.edit), methods=["PATCH"]),
-        Route(f"{one}/move", _answered(door.move), methods=["POST"]),
-        Route(f"{one}/inspect", _answered(door.inspect), methods=["POST"]),
-        Route(f"{one}/history", _answered(door.history)),
-        Route(f"{one}/tools/{{tool}}/accept", _answered(door.accept), methods=["POST"]),
+        Route("/v1/servers", answered(door.register), methods=["POST"]),
+        Route("/v1/servers", answered(door.list)),
+        Route(one, answered(door.show)),
+        Route(one, answered(door.edit), methods=["PATCH"]),
+        Route(f"{one}/move", answered(door.move), methods=["POST"]),
+        Route(f"{one}/inspect", answered(door.inspect), methods=["POST"]),
+        Route(f"{one}/history", answered(door.history)),
+        Route(f"{one}/tools/{{tool}}/accept", answered(door.accept), methods=["POST"]),
     ]

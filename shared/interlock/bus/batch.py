@@ -58,6 +58,7 @@ class Batch:
         asked: Sequence[tuple[Any, asyncio.Future[Any]]],
     ) -> None:
         questions = [question for question, _ in asked]
+        said: Sequence[Any] | BaseException
         (said,) = await asyncio.gather(together.run(questions), return_exceptions=True)
         if not isinstance(said, BaseException) and len(said) != len(asked):
             said = ValueError(f"`{len(said)}` answers to `{len(asked)}` questions")

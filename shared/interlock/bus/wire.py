@@ -31,11 +31,13 @@ def canonical(raw: Raw) -> bytes:
 
     Attributes are sorted by name; `mac` itself is left out.
     """
-    parts = [raw.topic.value.encode()]
+    texts: list[str] = [raw.topic.value]
     for name in sorted(raw.attributes.keys() - UNSIGNED):
-        parts += name.encode(), raw.attributes[name].encode()
-    parts.append(raw.body)
-    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
+        texts += name, raw.attributes[name]
+    head = "".join([f"{len(text)}:{text}" for text in texts]).encode()
+    if not head.isascii():  # then characters are not bytes
+        head = b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, texts)])
+    return b"%b%d:%b" % (head, len(raw.body), raw.body)
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,7 @@ class Stamp:
         made = derived(fact.subject, self.source, fact.type, *place)
         return self.state(fact, made, cause, traceparent)
 
-    def state(
-        self, fact: Fact, event_id: str, cause: str | None, traceparent: str | None
-    ) -> Raw:
+    def state(self, fact: Fact, event_id: str, cause: str | None, traceparent: str | None) -> Raw:
         """`fact` under a given id."""
         attributes = {
             "ce_specversion": "1.0",

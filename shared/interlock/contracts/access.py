@@ -1,6 +1,7 @@
 """What auth and policy publish: who there is, which keys speak for whom, and what they may do."""
 
 from datetime import datetime
+from typing import Literal
 
 from interlock.contracts.ids import AgentName, Digest, TenantId
 from interlock.contracts.message import Model
@@ -16,6 +17,8 @@ class AgentRecord(Model):
     public_keys: tuple[str, ...] = ()
     may_act_for: tuple[str, ...] = ()
     """Users; `*` stands for any user of the tenant."""
+    token_scopes: tuple[str, ...] = ()
+    """What its tokens may say, and what counts for what it submits on the bus."""
     enabled: bool = True
 
 
@@ -28,13 +31,14 @@ class ApiKeyRecord(Model):
     principal: Principal
     token_scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    issued_at: datetime | None = None
     expires_at: datetime | None = None
 
 
 class IssuerRecord(Model):
     """An OIDC issuer whose tokens are believed, and its keys at the moment."""
 
-    tenant: TenantId
+    tenant: TenantId | Literal["*"]
     """Tenant of its tokens; `*` where the claim `tenant` says it (only the embedded issuer)."""
     issuer: str
     audiences: tuple[str, ...]

@@ -1,16 +1,19 @@
 """The edge of one process: every service by path, as a load balancer would route them."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from interlock.bus.redis.document import Document
 from interlock.runtime.host import Running
 from interlock.runtime.operations import operations
+from interlock.runtime.pages import pages
 from interlock.runtime.process import Process
 
 ROOT = "gateway"
@@ -33,7 +36,7 @@ class ByFirstSegment:
 def application(running: Sequence[Running], process: Process) -> ASGIApp:
     """Everything that this process serves: its services, their operations, health and metrics."""
     applications: dict[str, ASGIApp] = {}
-    root: ASGIApp = _own(running, process)
+    root: ASGIApp = Starlette(routes=_own_routes(running, process))
     for one in running:
         name = one.service.name
         routes = [*one.parts.http, *(Mount(path, app) for path, app in one.parts.apps)]
@@ -46,11 +49,9 @@ def application(running: Sequence[Running], process: Process) -> ASGIApp:
     return ByFirstSegment(applications, root)
 
 
-def _own(running: Sequence[Running], process: Process) -> ASGIApp:
-    return Starlette(routes=_own_routes(running, process))
-
-
 def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
+    """Health, metrics and the pages: of all that runs here."""
+
     async def live(request: Request) -> Response:
         return PlainTextResponse("live\n")
 
@@ -63,11 +64,22 @@ def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
         body, content_type = process.metrics.render()
         return Response(body, media_type=content_type)
 
+    documented: dict[str, list[BaseRoute]] = {}
+    for one in running:
+        name = one.service.name
+        documented.setdefault("" if name == ROOT else f"/{name}", []).extend(one.parts.http)
+        documented.setdefault(f"/{name}", []).extend(operations(one, process))
     return [
         Route("/health/live", live),
         Route("/health/ready", ready),
         Route("/metrics", metrics),
+        *pages(documented, lambda: _events(running, process), process.settings.url),
     ]
+
+
+def _events(running: Sequence[Running], process: Process) -> dict[str, Any]:
+    groups = [one.parts.group for one in running if one.parts.group is not None]
+    return Document(groups, process.settings.prefix, version("interlock")).json()
 
 
 def readiness(reasons: Mapping[str, Sequence[str]]) -> JSONResponse:

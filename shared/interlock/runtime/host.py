@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import MetaData
 
 from interlock.bus import Backlog, Bus, Stamp
-from interlock.errors import InterlockError, Unavailable
+from interlock.errors import Unavailable
 from interlock.identity.keys import load_signer
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
@@ -92,9 +92,7 @@ class ServiceHost:
         return self.process.reader
 
     async def database(self, metadata: MetaData, *, durable: bool = False) -> Database:
-        database = Database(
-            self.suite.database_of(self.name), schema=self.name, durable=durable
-        )
+        database = Database(self.suite.database_of(self.name), schema=self.name, durable=durable)
         self.stack.push_async_callback(database.close)
         await migrate(database, f"services.{self.name}.migrations")
         return database
@@ -145,13 +143,10 @@ class Running:
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                await job()
-                return
+                return await job()
             except Unavailable as error:
                 log.warning("background.unavailable", service=self.service.name, why=error.detail)
-            except InterlockError as error:
-                log.error("background.failed", service=self.service.name, why=error.detail)
-            except Exception:  # the runtime loop: a bug in one job must not stop the others
+            except Exception:
                 log.exception("background.failed", service=self.service.name)
             lasted = asyncio.get_running_loop().time() - started
             delay = FIRST_DELAY if lasted > LONGEST_DELAY else min(delay * 2, LONGEST_DELAY)

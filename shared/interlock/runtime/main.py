@@ -5,8 +5,9 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 import uvicorn
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 CANNOT_START = 2
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Leaves signals to us: doors close before groups, groups before connections."""
 
     @contextlib.contextmanager
@@ -40,17 +41,13 @@ async def serving(
     async with AsyncExitStack() as stack:
         door = bind(settings.host, settings.port)
         stack.callback(door.close)
-        process = await stack.enter_async_context(
-            open_process(settings, tuple(service.name for service in services))
-        )
+        process = await stack.enter_async_context(open_process(settings))
         state = asyncio.create_task(process.reader.run())
         stack.push_async_callback(_cancel, [state])
-        running = [
-            await stack.enter_async_context(start(process, service)) for service in services
-        ]
+        running = [await stack.enter_async_context(start(process, service)) for service in services]
         work = [asyncio.create_task(one.run()) for one in running]
         stack.push_async_callback(_cancel, work)
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 application(running, process),
                 log_config=None,
@@ -106,15 +103,23 @@ async def until_stopped(
     started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with serving(services, settings):
+    async with until_signal() as stop, serving(services, settings):
         started()
         await stop.wait()
         log.info("suite.stopping")
     log.info("suite.stopped")
+
+
+@asynccontextmanager
+async def until_signal() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    yield stop
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
 
 
 def settings_from_environment(**given: object) -> SuiteSettings:
@@ -145,12 +150,12 @@ def run(*services: Service, started: Callable[[], None] = lambda: None, **given:
         raise SystemExit(CANNOT_START) from None
 
 
-def run_loop(main: "contextlib.AbstractAsyncContextManager[None] | object") -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on uvloop where there is one."""
     try:
         import uvloop  # noqa: PLC0415 - not there on every platform
     except ImportError:
-        asyncio.run(main)  # type: ignore[arg-type]  # a coroutine
+        asyncio.run(main)
         return
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)  # type: ignore[arg-type]  # a coroutine
+        runner.run(main)

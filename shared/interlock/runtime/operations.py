@@ -1,6 +1,5 @@
 """What operators reach at every service's door: health, status, dead letters."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -10,14 +9,12 @@ from starlette.routing import Route
 from interlock.bus import Letter
 from interlock.contracts.changes import DeadLetterDropped, DeadLetterRedriven
 from interlock.contracts.ids import EventId, derived
-from interlock.errors import InterlockError, Refused
-from interlock.identity.asgi import authenticate, problem
+from interlock.errors import Refused
+from interlock.identity.asgi import answered, authenticate
+from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, require
-from interlock.identity.tokens import Caller
 from interlock.runtime.host import Running
 from interlock.runtime.process import Process
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Operations:
@@ -140,18 +137,6 @@ def _summary(letter: Letter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "parked_at": letter.parked_at.isoformat(),
     }
-
-
-def answered(endpoint: Endpoint) -> Endpoint:
-    """Turn the errors that we raise on purpose into problem documents (RFC 9457)."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except InterlockError as error:
-            return problem(error)
-
-    return answer
 
 
 def operations(running: Running, process: Process) -> list[Route]:

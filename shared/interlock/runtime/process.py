@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from interlock.bus import Bus, Keyring
 from interlock.bus.redis import RedisBus
+from interlock.contracts.topics import SERVICES
 from interlock.embedded import valkey
 from interlock.errors import Refused, Unavailable
 from interlock.identity.keys import load_keyring, load_trust
@@ -52,8 +53,8 @@ def _now() -> datetime:
 
 
 @asynccontextmanager
-async def open_process(settings: SuiteSettings, own: tuple[str, ...]) -> AsyncIterator[Process]:
-    """Open everything; `own` names the services that run here and so need their private keys.
+async def open_process(settings: SuiteSettings) -> AsyncIterator[Process]:
+    """Open everything. The embedded mode makes the keys of all services at its first start.
 
     Raises `Refused` for settings that cannot work, `Unavailable` where something is not there.
     """
@@ -62,7 +63,7 @@ async def open_process(settings: SuiteSettings, own: tuple[str, ...]) -> AsyncIt
         bus_url = settings.bus_url or await _embedded(settings, stack)
         client = await _connect(settings.redis_url or bus_url, stack)
         keyring = load_keyring(settings.keys_folder, create=settings.embedded)
-        trust = load_trust(settings.keys_folder, create=own if settings.embedded else ())
+        trust = load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
         metrics, traces = Metrics(), open_traces()
         stack.callback(traces.close)
         bus = RedisBus(

@@ -1,1 +1,33 @@
-"""Published state: each kind has one owner and many readers."""
+"""Published state: what one service owns and every service must see at once (DESIGN §2).
+
+The port and its kinds are here; `interlock.state.redis` is what runs, `interlock.state.memory` its
+twin for tests.
+"""
+
+from interlock.state.port import (
+    AGENTS,
+    API_KEYS,
+    CATALOGUE,
+    ISSUERS,
+    POLICY,
+    REVOCATIONS,
+    Entry,
+    Kind,
+    StateReader,
+    StateWriter,
+    View,
+)
+
+__all__ = [
+    "AGENTS",
+    "API_KEYS",
+    "CATALOGUE",
+    "ISSUERS",
+    "POLICY",
+    "REVOCATIONS",
+    "Entry",
+    "Kind",
+    "StateReader",
+    "StateWriter",
+    "View",
+]

@@ -90,7 +90,7 @@ class StateReader(Protocol):
 
     @property
     def fresh(self) -> bool:
-        """False when nothing could be refreshed for 5 s: answer 503, stop reading, claim nothing."""
+        """False when nothing was refreshed for 5 s: answer 503, stop reading, claim nothing."""
 
     async def load(self) -> None:
         """Read everything once; `Unavailable` where that fails. Before anything else."""

@@ -4,9 +4,7 @@ A transaction hops to its thread once. The asynchronous drivers hop for every st
 several times the statement itself.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from interlock.errors import Refused, Unavailable
 from interlock.storage.backend import T, Work
 from interlock.storage.faults import unavailable
+from interlock.storage.thread import Worker
 
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another process that holds the file."""
@@ -54,16 +53,15 @@ class _Lane:
     def __init__(self, file: str, *, begin: str, pragmas: tuple[str, ...]) -> None:
         self._file = file
         self._engine = _engine(file, begin, pragmas)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{Path(file).stem}")
+        self._thread = Worker(f"sqlite-{Path(file).stem}")
         self._open: Connection | None = None
+        self._closed = False
 
     async def do(self, how: Callable[[Work[T]], T], work: Work[T]) -> T:
-        """A caller that is cancelled leaves: unstarted work is dropped, started work goes on."""
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self._thread, how, work)
-        except RuntimeError:
-            raise Unavailable(f"database `{self._file}` is closed") from None
-        return await future
+        """Run `work` there, in the way `how`."""
+        if self._closed:
+            raise Unavailable(f"database `{self._file}` is closed")
+        return await self._thread.do(lambda: how(work))
 
     def transact(self, work: Work[T]) -> T:
         try:
@@ -99,9 +97,10 @@ class _Lane:
             self._engine = engine
 
     async def close(self) -> None:
-        with suppress(RuntimeError):  # closed before
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._discard)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await self._thread.do(self._discard)
+            self._thread.close()
 
     def _connection(self) -> Connection:
         if self._open is None:

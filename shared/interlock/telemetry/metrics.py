@@ -38,9 +38,7 @@ class Metrics:
         return Gauge(f"interlock_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(
-            f"interlock_{name}", text, labels, buckets=SECONDS, registry=self.registry
-        )
+        return Histogram(f"interlock_{name}", text, labels, buckets=SECONDS, registry=self.registry)
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""

@@ -6,7 +6,12 @@ from interlock.storage import JsonText, UtcDateTime, outbox_table, published_tab
 
 PACKAGE = "tests.interlock.storage.migrations"
 METADATA = MetaData()
-TEAMS = Table("teams", METADATA, Column("name", String, primary_key=True), Column("about", String))
+TEAMS = Table(
+    "teams",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("about", String, nullable=False),
+)
 PEOPLE = Table(
     "people",
     METADATA,

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.interlock.storage.tables import PEOPLE, TEAMS
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def add(name: str, **more: object) -> "object":
+def add(name: str, **more: object) -> Callable[[Connection], None]:
     def work(connection: Connection) -> None:
         connection.execute(PEOPLE.insert(), {"name": name, **more})
 
@@ -110,7 +111,7 @@ async def test_a_cancelled_caller_leaves_a_whole_transaction(database: Database)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await database.run(lambda c: c.execute(TEAMS.insert(), {"name": "after"}))
+    await database.run(lambda c: c.execute(TEAMS.insert(), {"name": "after", "about": "-"}))
     async with asyncio.timeout(5):
         while len(await database.read(names)) == 1:
             pass
@@ -123,7 +124,7 @@ async def test_closing_waits_for_what_is_under_way(database: Database, database_
 
     def work(connection: Connection) -> None:
         loop.call_soon_threadsafe(started.set)
-        add("bob")(connection)  # type: ignore[operator]
+        add("bob")(connection)
 
     task = asyncio.create_task(database.run(work))
     await started.wait()
@@ -223,7 +224,7 @@ async def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
     await database.run(lambda c: c.execute(text("CREATE TABLE pairs (id INT PRIMARY KEY, n INT)")))
     await database.run(lambda c: c.execute(text("INSERT INTO pairs VALUES (1, 0), (2, 0)")))
 
-    def in_order(*ids: int) -> object:
+    def in_order(*ids: int) -> Callable[[Connection], None]:
         def work(connection: Connection) -> None:
             for one in ids:
                 connection.execute(text("UPDATE pairs SET n = n + 1 WHERE id = :id"), {"id": one})
@@ -231,7 +232,7 @@ async def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
 
         return work
 
-    await asyncio.gather(database.run(in_order(1, 2)), database.run(in_order(2, 1)))  # type: ignore[arg-type]
+    await asyncio.gather(database.run(in_order(1, 2)), database.run(in_order(2, 1)))
     total = text("SELECT sum(n) FROM pairs")
     assert await database.read(lambda c: c.execute(total).scalar_one()) == 4
     await database.close()

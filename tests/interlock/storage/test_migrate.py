@@ -61,7 +61,7 @@ async def test_foreign_keys_hold_after_a_migration(database: Database) -> None:
 
 
 async def test_a_second_start_changes_nothing(database: Database) -> None:
-    await database.run(lambda c: c.execute(TEAMS.insert(), {"name": "legal"}))
+    await database.run(lambda c: c.execute(TEAMS.insert(), {"name": "legal", "about": "-"}))
     await migrate(database, PACKAGE)
     assert len(await database.read(lambda c: c.execute(select(TEAMS)).all())) == 2
 

@@ -10,6 +10,7 @@ from interlock.bus.envelope import Letter
 from interlock.bus.port import Backlog
 from interlock.bus.redis import scripts
 from interlock.bus.redis.entries import Keys, letter, pairs, undelayed
+from interlock.bus.redis.groups import described
 from interlock.bus.redis.line import Client, Command, Line, refused
 from interlock.contracts.ids import EventId
 from interlock.contracts.topics import Topic, topics_of
@@ -151,12 +152,11 @@ class Desk:
         return answers
 
 
-def _info(groups: Sequence[Any], group: str) -> dict[bytes, Any]:
-    """What XINFO GROUPS says of one group, whichever protocol it speaks."""
-    for info in groups:
-        known: dict[bytes, Any] = info if isinstance(info, dict) else pairs(info)
-        if known[b"name"] == group.encode():
-            return known
+def _info(groups: Any, group: str) -> dict[bytes, Any]:
+    """What XINFO GROUPS says of one group."""
+    for info in described(groups):
+        if info[b"name"] == group.encode():
+            return info
     return {b"lag": 0, b"last-delivered-id": b"0-0"}
 
 

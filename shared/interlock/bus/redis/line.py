@@ -52,6 +52,8 @@ class Line:
 
     async def ask(self, *commands: Command, within: float = PATIENCE) -> list[Any]:
         """Answers of all commands; a refused one's answer is its `ResponseError`."""
+        if not commands:
+            return []
         await self.send(commands)
         return await self.answers(len(commands), within)
 

@@ -1,5 +1,8 @@
-"""What must happen at once in Redis, as Lua. Each begins with `#!lua`: then Redis refuses it, and
-with it the whole MULTI, when memory is full, rather than failing it half-way after an XACK.
+"""What must happen at once in Redis, as Lua.
+
+Each begins with `#!lua`: then Redis refuses it, and with it the whole MULTI, when memory is full,
+rather than failing it half-way after an XACK. What makes room, or takes none, may run even then
+(`allow-oom`): else full memory would stay full.
 
 Keys are named in KEYS except liveness keys of other consumers (one node holds the bus; a cluster
 would need hash tags, and a stream cannot be split anyway).
@@ -38,7 +41,7 @@ redis.call('HDEL', KEYS[2], ARGV[1])
 return 1
 """
 
-DROP = """#!lua
+DROP = """#!lua flags=allow-oom
 -- KEYS: dead stream, letters. ARGV: letter's id.
 local entry = redis.call('HGET', KEYS[2], ARGV[1])
 if not entry then return 0 end
@@ -46,7 +49,7 @@ redis.call('XDEL', KEYS[1], entry)
 return redis.call('HDEL', KEYS[2], ARGV[1])
 """
 
-BEAT = """#!lua
+BEAT = """#!lua flags=allow-oom
 -- A consumer's second: it lives, due retries move, the dead are named.
 -- KEYS: own liveness key, then all streams, then (delayed set, retry stream)...
 -- ARGV: group, own name, prefix of liveness keys, milliseconds to live, number of streams.
@@ -74,7 +77,7 @@ for at = first, #KEYS, 2 do
 end
 local dead, seen = {}, {}
 for at = 2, first - 1 do
-  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[at], ARGV[1])) do
+  for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', KEYS[at], ARGV[1])) do
     local name = consumer[2]
     if name ~= ARGV[2] and not seen[name] then
       seen[name] = true
@@ -85,7 +88,7 @@ end
 return {wait, dead}
 """
 
-TAKE = """#!lua
+TAKE = """#!lua flags=allow-oom
 -- What `from` left pending becomes ours, its delivery count unchanged.
 -- KEYS: liveness key of `from`, then all streams. ARGV: group, own name, from, limit.
 local taken = {}
@@ -108,7 +111,7 @@ end
 return taken
 """
 
-LEAVE = """#!lua
+LEAVE = """#!lua flags=allow-oom
 -- A consumer ends in order: what it still holds did not fail, so its delivery is not counted.
 -- KEYS: own liveness key, all streams. ARGV: group, own name.
 redis.call('DEL', KEYS[1])
@@ -123,7 +126,7 @@ end
 return 1
 """
 
-TRIM = """#!lua
+TRIM = """#!lua flags=allow-oom
 -- Drop what every group has acknowledged. A stream whose groups are not all there keeps all.
 -- KEYS: lock, then streams. ARGV: milliseconds that the lock holds, then each stream's groups,
 -- separated by commas.

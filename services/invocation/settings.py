@@ -1,0 +1,76 @@
+"""What invocation reads from its environment, all of it."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from interlock.contracts.ids import ServerName
+from interlock.errors import Refused
+
+
+class Command(BaseModel):
+    """A process that may be started as an MCP server over stdio. An API can only name it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ServerName
+    command: str = Field(min_length=1)
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: str | None = None
+
+
+class Settings(BaseSettings):
+    """`INTERLOCK_INVOCATION_…`; read once, in `__main__`."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_INVOCATION_", frozen=True)
+
+    commands: Path | None = None
+    """A TOML or JSON file with a list `commands`."""
+    allow_private_addresses: bool | None = None
+    """Whether upstreams may be on loopback and private networks; unset, in embedded mode only."""
+    calls: int = Field(default=256, ge=1)
+    """Calls at once in one process."""
+    calls_per_server: int = Field(default=32, ge=1)
+    attempts: int = Field(default=4, ge=1, le=20)
+    """The most attempts at one task."""
+    first_pause: float = Field(default=0.2, gt=0)
+    """Seconds before the second attempt; doubled for each one after."""
+    longest_pause: float = Field(default=10.0, gt=0)
+    lease_seconds: float = Field(default=3.0, ge=1)
+    """A lease ends when its holder gave no sign of life for so long."""
+    result_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """The largest result that can be delivered."""
+    keep_days: float = Field(default=30.0, ge=1)
+    """How long ended tasks stay in the journal."""
+
+
+def read_commands(path: Path | None) -> tuple[Command, ...]:
+    """The operator's stdio commands; `Refused` names the file and what is wrong with it."""
+    if path is None:
+        return ()
+    try:
+        text = path.read_text("utf-8")
+        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        commands = TypeAdapter(tuple[Command, ...]).validate_python(found["commands"])
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise Refused(f"cannot read the stdio commands in `{path}`: {why}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"the stdio commands in `{path}` are not valid: {_why(error)}") from None
+    names = [command.name for command in commands]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise Refused(f"`{path}` names the stdio command `{min(twice)}` twice")
+    return commands
+
+
+def _why(error: Exception) -> str:
+    """Without the values: an environment may hold secrets."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"`commands.{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}"
+    return "it needs a list `commands`" if isinstance(error, KeyError | TypeError) else str(error)

@@ -1,0 +1,26 @@
+"""What invocation keeps: the journal."""
+
+from services.invocation.store.claiming import Claimed, Wanted
+from services.invocation.store.journal import Journal
+from services.invocation.store.looking import Page, Waiting
+from services.invocation.store.rows import Entry, Known, claimed_job
+from services.invocation.store.tables import METADATA
+from services.invocation.store.writing import Back, End, Late, Told, Write, Written
+
+__all__ = [
+    "METADATA",
+    "Back",
+    "Claimed",
+    "End",
+    "Entry",
+    "Journal",
+    "Known",
+    "Late",
+    "Page",
+    "Told",
+    "Waiting",
+    "Wanted",
+    "Write",
+    "Written",
+    "claimed_job",
+]

@@ -1,0 +1,124 @@
+"""Who holds what: claims, heartbeats and the leases that observers watch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, tuple_, update
+
+from interlock.storage.statements import insert_or
+from services.invocation.decide import choose
+from services.invocation.model import Control, Job, Lease, State, Upstream
+from services.invocation.store.rows import control_of, job_of, lease_of
+from services.invocation.store.tables import (
+    IS_CLAIMED,
+    IS_READY,
+    JOURNAL,
+    KEY,
+    WORKERS,
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one process has room for."""
+
+    owner: str
+    most: int
+    room: Mapping[Upstream, int]
+    """Where it is not `per_server`."""
+    per_server: int
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What it got."""
+
+    jobs: Sequence[Job]
+    more: bool
+    """Whether rows may be left that another claim could take."""
+
+
+def claim(connection: Connection, wanted: Wanted) -> Claimed:
+    """Claim the oldest ready rows that there is room for. What others claim just now is skipped."""
+    full = [upstream for upstream, free in wanted.room.items() if free <= 0]
+    statement = (
+        select(JOURNAL)
+        .where(IS_READY, JOURNAL.c.not_before <= wanted.now, JOURNAL.c.deadline > wanted.now)
+        .order_by(JOURNAL.c.not_before)
+        .limit(wanted.most)
+        .with_for_update(skip_locked=True)
+    )
+    if full:
+        statement = statement.where(
+            tuple_(JOURNAL.c.tenant, JOURNAL.c.server).not_in(sorted(full))
+        )
+    rows = {(row.tenant, row.task_id): row for row in connection.execute(statement)}
+    waiting = [(key, (row.tenant, row.server)) for key, row in rows.items()]
+    chosen = choose(waiting, wanted.room, wanted.per_server)
+    if chosen:
+        connection.execute(
+            update(JOURNAL)
+            .where(tuple_(*KEY).in_(chosen))
+            .values(
+                state=State.CLAIMED.value,
+                owner=wanted.owner,
+                fence=JOURNAL.c.fence + 1,
+                attempt=JOURNAL.c.attempt + 1,
+                claimed_at=wanted.now,
+            )
+        )
+    jobs = [_claimed(job_of(rows[key]), wanted) for key in chosen]
+    return Claimed(jobs, more=len(rows) == wanted.most)
+
+
+def _claimed(job: Job, wanted: Wanted) -> Job:
+    """The job as the update has left it."""
+    was = job.lease
+    lease = replace(was, owner=wanted.owner, fence=was.fence + 1)
+    return replace(job, lease=lease, attempt=job.attempt + 1, claimed_at=wanted.now)
+
+
+def beat(connection: Connection, owner: str) -> dict[Lease, Control]:
+    """Show life, and read which of the owner's tasks are to stop."""
+    connection.execute(
+        insert_or(WORKERS, ["owner"], {"beat": WORKERS.c.beat + 1}), {"owner": owner, "beat": 1}
+    )
+    rows = connection.execute(
+        select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.control).where(
+            IS_CLAIMED, JOURNAL.c.owner == owner, JOURNAL.c.control.is_not(None)
+        )
+    )
+    controls = {lease_of(row): control_of(row.control) for row in rows}
+    return {lease: control for lease, control in controls.items() if control is not None}
+
+
+def retire(connection: Connection, owner: str) -> None:
+    """Forget the heartbeat of a process that holds nothing and will claim nothing more."""
+    connection.execute(delete(WORKERS).where(WORKERS.c.owner == owner))
+
+
+def leases(connection: Connection) -> dict[Lease, int | None]:
+    """All leases, each with its holder's counter; None where its holder never showed life."""
+    rows = connection.execute(
+        select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, WORKERS.c.beat)
+        .select_from(JOURNAL)
+        .outerjoin(WORKERS, WORKERS.c.owner == JOURNAL.c.owner)
+        .where(IS_CLAIMED)
+    )
+    return {lease_of(row): row.beat for row in rows}
+
+
+def leased(connection: Connection, lease: Lease) -> tuple[Job, Control | None] | None:
+    """The job under a lease, and what is to become of it; None where the lease is over."""
+    row = connection.execute(
+        select(JOURNAL).where(
+            JOURNAL.c.tenant == lease.tenant,
+            JOURNAL.c.task_id == lease.task_id,
+            JOURNAL.c.fence == lease.fence,
+            JOURNAL.c.owner == lease.owner,
+            IS_CLAIMED,
+        )
+    ).first()
+    return None if row is None else (job_of(row), control_of(row.control))

@@ -1,0 +1,87 @@
+"""The journal: a durable queue of calls, in the service's own database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from interlock.bus import Raw
+from interlock.storage.database import Database
+from services.invocation.model import Control, Job, Key, Lease, State
+from services.invocation.store import claiming, looking, writing
+from services.invocation.store.claiming import Claimed, Wanted
+from services.invocation.store.looking import Page, Waiting
+from services.invocation.store.rows import Entry, Known
+from services.invocation.store.writing import Late, Told, Write, Written
+
+
+class Journal:
+    """Each method is one transaction, on SQLite and PostgreSQL alike.
+
+    All raise `Unavailable` while the database is away. It has no twin in memory: a SQLite file is
+    as quick to make, and what the journal promises is what the database does.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, entries: Sequence[Entry]) -> list[Known | None]:
+        """Insert each whose key is free; for each what was there before, or None where it is new.
+
+        Where a row is being executed, an entry's `control` is left in it.
+        """
+        return await self._database.run(lambda c: writing.insert_entries(c, entries))
+
+    async def claim(self, wanted: Wanted) -> Claimed:
+        """Take leases on ready rows; when this returns, they are committed."""
+        return await self._database.run(lambda c: claiming.claim(c, wanted))
+
+    async def write(
+        self, writes: Sequence[Write], told: Sequence[Told], now: datetime
+    ) -> list[Written]:
+        """End rows or give them back, each only under its lease; mark what went out since."""
+        return await self._database.run(lambda c: writing.write_all(c, writes, told, now))
+
+    async def settle(self, key: Key, late: Late) -> bool:
+        """Say how an unknown task had ended. False if it is not unknown, or was settled before."""
+        return await self._database.run(lambda c: writing.settle(c, key, late))
+
+    async def beat(self, owner: str) -> dict[Lease, Control]:
+        """Show life; the leases of `owner` that are to be stopped."""
+        return await self._database.run(lambda c: claiming.beat(c, owner))
+
+    async def retire(self, owner: str) -> None:
+        """`owner` is gone for good."""
+        await self._database.run(lambda c: claiming.retire(c, owner))
+
+    async def leases(self) -> dict[Lease, int | None]:
+        """All leases, each with its holder's heartbeat counter."""
+        return await self._database.read(claiming.leases)
+
+    async def leased(self, lease: Lease) -> tuple[Job, Control | None] | None:
+        """The job under a lease; None where the lease is over."""
+        return await self._database.read(lambda c: claiming.leased(c, lease))
+
+    async def overdue(self, now: datetime, limit: int) -> list[Job]:
+        """Ready rows past their deadline."""
+        return await self._database.read(lambda c: looking.overdue(c, now, limit))
+
+    async def unpublished(
+        self, before: datetime, limit: int
+    ) -> list[tuple[Told, tuple[Raw, ...]]]:
+        """What ended before that moment and has yet to go out."""
+        return await self._database.read(lambda c: looking.unpublished(c, before, limit))
+
+    async def waiting(self) -> Waiting:
+        """How much work waits."""
+        return await self._database.read(looking.waiting)
+
+    async def forget(self, before: datetime) -> None:
+        """Delete what ended long ago."""
+        await self._database.run(lambda c: looking.forget(c, before))
+
+    async def page(self, tenant: str, state: State | None, limit: int) -> Sequence[Page]:
+        """A tenant's tasks, newest first."""
+        return await self._database.read(lambda c: looking.page(c, tenant, state, limit))
+
+    async def shown(self, key: Key) -> tuple[Page, tuple[Raw, ...]] | None:
+        """One task, and the messages that state its end."""
+        return await self._database.read(lambda c: looking.shown(c, key))

@@ -1,0 +1,86 @@
+"""The journal's tables. `state` is compared with literals, so that partial indexes serve."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    literal_column,
+    text,
+)
+
+from interlock.storage.columns import JsonText, UtcDateTime
+from services.invocation.model import State
+
+METADATA = MetaData()
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("tenant", String, primary_key=True),
+    Column("task_id", String, primary_key=True),
+    Column("server", String, nullable=False),
+    Column("header", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("arguments", Text),
+    Column("tool_digest", String),
+    Column("cause", String),
+    Column("traceparent", String),
+    Column("state", String, nullable=False),
+    Column("owner", String),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("attempts", Text, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("deadline", UtcDateTime, nullable=False),
+    Column("control", Text),
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Column("claimed_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("ended_as", String),
+    Column("outcome_attributes", JsonText),
+    Column("outcome_body", LargeBinary),
+    Column("settled_as", String),
+    Column("settlement_attributes", JsonText),
+    Column("settlement_body", LargeBinary),
+    Column("published_at", UtcDateTime),
+    Index(
+        "journal_ready",
+        "not_before",
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "journal_claimed",
+        "owner",
+        sqlite_where=text("state = 'claimed'"),
+        postgresql_where=text("state = 'claimed'"),
+    ),
+    Index(
+        "journal_unpublished",
+        "ended_at",
+        sqlite_where=text("state = 'ended' AND published_at IS NULL"),
+        postgresql_where=text("state = 'ended' AND published_at IS NULL"),
+    ),
+    Index("journal_by_time", "tenant", "accepted_at"),
+)
+"""One row per task. `arguments` is null where no authorization has arrived: the row only keeps it
+from ever running. `published_at` is null while an outcome or settlement has yet to go out."""
+
+WORKERS = Table(
+    "workers",
+    METADATA,
+    Column("owner", String, primary_key=True),
+    Column("beat", BigInteger, nullable=False),
+)
+"""The heartbeat of each process that holds leases: one counter for all that it holds."""
+
+KEY = (JOURNAL.c.tenant, JOURNAL.c.task_id)
+IS_READY = JOURNAL.c.state == literal_column(f"'{State.READY}'")
+IS_CLAIMED = JOURNAL.c.state == literal_column(f"'{State.CLAIMED}'")
+IS_ENDED = JOURNAL.c.state == literal_column(f"'{State.ENDED}'")

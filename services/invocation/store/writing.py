@@ -1,0 +1,217 @@
+"""Every change of a row, fenced: what a lost lease writes changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, select, tuple_, update
+
+from interlock.bus import Raw
+from interlock.contracts.outcomes import Attempt, Settlement
+from interlock.contracts.task import TaskState
+from interlock.storage.statements import insert_ignore
+from services.invocation.model import Control, Job, Key, Lease, State
+from services.invocation.store.rows import (
+    Entry,
+    Known,
+    attempts_text,
+    control_of,
+    control_text,
+    known,
+    outcome_columns,
+    values,
+)
+from services.invocation.store.tables import IS_CLAIMED, IS_ENDED, IS_READY, JOURNAL, KEY
+
+
+@dataclass(frozen=True)
+class Late:
+    """What the same end says if its lease was lost and the task given up as unknown."""
+
+    settled_as: Settlement
+    raw: Raw
+
+
+@dataclass(frozen=True)
+class End:
+    """The task's end, and the message that states it."""
+
+    job: Job
+    ended_as: TaskState
+    raw: Raw
+    attempts: tuple[Attempt, ...]
+    at: datetime
+    late: Late | None = None
+
+
+@dataclass(frozen=True)
+class Back:
+    """The row is ready again."""
+
+    job: Job
+    attempt: int
+    """The last attempt that was begun."""
+    attempts: tuple[Attempt, ...]
+    not_before: datetime
+
+
+Write = End | Back
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a write."""
+
+    done: bool = False
+    settled: bool = False
+    """The lease was lost, and the answer settled the task."""
+    control: Control | None = None
+    """Why a row did not go back: it is to be stopped."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A row whose messages are on the bus."""
+
+    key: Key
+    settled: bool
+    """Its settlement among them."""
+
+
+def insert_entries(connection: Connection, entries: Sequence[Entry]) -> list[Known | None]:
+    """Insert each whose key is free. For each: None where it was new, else what was there before.
+
+    Of entries with one key the first counts as new.
+    """
+    returned = connection.execute(_INSERT, [values(entry) for entry in entries])
+    new = {tuple(row) for row in returned}
+    others = {entry.key for entry in entries if entry.key not in new}
+    twice = len({entry.key for entry in entries}) < len(entries)
+    found = find(connection, others | new if twice else others)
+    answers: list[Known | None] = []
+    for entry in entries:
+        if entry.key in new:
+            new.discard(entry.key)
+            answers.append(None)
+        else:
+            answers.append(found[entry.key])
+            _leave_control(connection, entry, found[entry.key])
+    return answers
+
+
+_INSERT = insert_ignore(JOURNAL).returning(*KEY)
+
+
+def find(connection: Connection, keys: set[Key]) -> dict[Key, Known]:
+    """The rows of `keys`, those that exist."""
+    if not keys:
+        return {}
+    rows = connection.execute(select(JOURNAL).where(tuple_(*KEY).in_(sorted(keys))))
+    return {(row.tenant, row.task_id): known(row) for row in rows}
+
+
+def _leave_control(connection: Connection, entry: Entry, there: Known) -> None:
+    if entry.control is None or there.state is not State.CLAIMED or there.differs(entry.task):
+        return
+    connection.execute(
+        update(JOURNAL)
+        .where(*_at(there.job.lease), IS_CLAIMED, JOURNAL.c.control.is_(None))
+        .values(control=control_text(entry.control))
+    )
+
+
+def write_all(
+    connection: Connection, writes: Sequence[Write], told: Sequence[Told], now: datetime
+) -> list[Written]:
+    """All of them, and what went out since."""
+    mark_published(connection, told, now)
+    return [
+        _end(connection, one) if isinstance(one, End) else _back(connection, one) for one in writes
+    ]
+
+
+def _end(connection: Connection, end: End) -> Written:
+    ended = connection.execute(
+        update(JOURNAL)
+        .where(*_held(end.job.lease))
+        .values(
+            state=State.ENDED.value,
+            owner=None,
+            ended_at=end.at,
+            ended_as=end.ended_as.value,
+            attempts=attempts_text(end.attempts),
+            **outcome_columns("outcome", end.raw),
+        )
+    )
+    if ended.rowcount == 1:
+        return Written(done=True)
+    if end.late is not None and settle(connection, end.job.lease.key, end.late):
+        return Written(settled=True)
+    return Written()
+
+
+def _back(connection: Connection, back: Back) -> Written:
+    lease = back.job.lease
+    returned = connection.execute(
+        update(JOURNAL)
+        .where(*_held(lease), JOURNAL.c.control.is_(None))
+        .values(
+            state=State.READY.value,
+            owner=None,
+            attempt=back.attempt,
+            attempts=attempts_text(back.attempts),
+            not_before=back.not_before,
+        )
+    )
+    if returned.rowcount == 1:
+        return Written(done=True)
+    control = connection.execute(select(JOURNAL.c.control).where(*_held(lease))).scalar()
+    return Written(control=control_of(control))
+
+
+def settle(connection: Connection, key: Key, late: Late) -> bool:
+    """Say how an unknown task had ended, once. Both of its messages then go out (again)."""
+    settled = connection.execute(
+        update(JOURNAL)
+        .where(
+            *_is(key),
+            IS_ENDED,
+            JOURNAL.c.ended_as == TaskState.UNKNOWN.value,
+            JOURNAL.c.settled_as.is_(None),
+        )
+        .values(
+            settled_as=late.settled_as.value,
+            published_at=None,
+            **outcome_columns("settlement", late.raw),
+        )
+    )
+    return settled.rowcount == 1
+
+
+def mark_published(connection: Connection, told: Sequence[Told], now: datetime) -> None:
+    """These went out. A settlement that came meanwhile did not, so its row stays as it is."""
+    for settled in (False, True):
+        keys = [one.key for one in told if one.settled is settled]
+        if not keys:
+            continue
+        went = JOURNAL.c.settled_as.is_not(None) if settled else JOURNAL.c.settled_as.is_(None)
+        connection.execute(
+            update(JOURNAL).where(tuple_(*KEY).in_(keys), went).values(published_at=now)
+        )
+
+
+def _is(key: Key) -> tuple[ColumnElement[bool], ...]:
+    return JOURNAL.c.tenant == key[0], JOURNAL.c.task_id == key[1]
+
+
+def _at(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    return (*_is(lease.key), JOURNAL.c.fence == lease.fence)
+
+
+def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    """The lease is still that: held by its owner, or by nobody."""
+    if lease.owner is None:
+        return (*_at(lease), IS_READY)
+    return (*_at(lease), and_(IS_CLAIMED, JOURNAL.c.owner == lease.owner))
+

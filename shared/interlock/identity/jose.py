@@ -1,0 +1,109 @@
+"""Compact JSON Web Signatures (RFC 7515) as the whole suite makes and reads them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
+from joserfc.jws import CompactSignature, JWSRegistry
+from joserfc.registry import Header
+
+ED25519: Final = "Ed25519"
+"""RFC 9864; the older name `EdDSA` (RFC 8037) is read as this."""
+
+Claims = Mapping[str, Any]
+AsymmetricKey = RSAKey | ECKey | OKPKey
+
+
+class Unproven(Exception):
+    """The text is no signature of the key that it should be signed with. Says why in a clause."""
+
+
+class Algorithms(JWSRegistry):
+    """Which algorithms and headers are accepted."""
+
+    max_header_length = 4096
+
+    def get_alg(self, name: str) -> Any:
+        return super().get_alg(ED25519 if name == "EdDSA" else name)
+
+
+STATEMENTS = Algorithms(algorithms=[ED25519])
+"""Of our services and of agents: one algorithm, and no header that we do not know."""
+
+TOKENS = Algorithms(algorithms=["RS256", "ES256", ED25519], strict_check_header=False)
+"""Of issuers."""
+
+
+def sign(key: Key, header: Header, claims: Claims, algorithms: Algorithms = STATEMENTS) -> str:
+    """The compact form. `header` names `alg`, `kid` and `typ`."""
+    return jws.serialize_compact(dict(header), orjson.dumps(claims), key, registry=algorithms)
+
+
+def verify(
+    token: str, key_for: Callable[[Header], Key], algorithms: Algorithms = STATEMENTS
+) -> Claims:
+    """The claims of `token`, proven by the key that `key_for` finds for its header.
+
+    Raises `Unproven`, and what `key_for` raises.
+    """
+    signed = _parsed(token, algorithms)
+    key = key_for(signed.headers())
+    try:
+        proven = jws.validate_compact(signed, key, registry=algorithms)
+    except JoseError as error:
+        raise Unproven(str(error.description or error.error).lower().rstrip(".")) from None
+    except (AttributeError, TypeError, ValueError):
+        raise Unproven("its header breaks RFC 7515") from None
+    if not proven:
+        raise Unproven("its signature does not match")
+    return _claims(signed.payload)
+
+
+def unproven_claims(token: str, algorithms: Algorithms = STATEMENTS) -> Claims:
+    """What a token says of itself, to find the key that could prove it. Believe none of it."""
+    return _claims(_parsed(token, algorithms).payload)
+
+
+def public_key(jwk: str | Mapping[str, Any]) -> AsymmetricKey:
+    """A public key from a JWK (RFC 7517), JSON text or parsed.
+
+    Raises `Unproven` where it is none, is private or symmetric.
+    """
+    try:
+        value = orjson.loads(jwk) if isinstance(jwk, str) else dict(jwk)
+        if not isinstance(value, dict):
+            raise Unproven("it is no JSON object")
+        if value.get("alg") == "EdDSA":
+            value["alg"] = ED25519
+        key = JWKRegistry.import_key(value)
+    except (JoseError, AttributeError, KeyError, TypeError, ValueError):
+        raise Unproven("it is no JWK of a kind that is supported") from None
+    if not isinstance(key, RSAKey | ECKey | OKPKey) or key.is_private:
+        raise Unproven("it is no public key")
+    return key
+
+
+def _parsed(token: str, algorithms: Algorithms) -> CompactSignature:
+    try:
+        signed = jws.extract_compact(token.encode("ascii"), registry=algorithms)
+        header: object = signed.headers()
+    except UnicodeEncodeError:
+        raise Unproven("it holds characters that no JWS has") from None
+    except (JoseError, AttributeError, TypeError, ValueError, RecursionError):
+        raise Unproven("it is no compact JWS") from None
+    if not isinstance(header, dict):
+        raise Unproven("its header is no JSON object")
+    return signed
+
+
+def _claims(payload: bytes) -> Claims:
+    try:
+        claims = orjson.loads(payload)
+    except ValueError:
+        raise Unproven("its claims are no JSON") from None
+    if not isinstance(claims, dict):
+        raise Unproven("its claims are no JSON object")
+    return claims

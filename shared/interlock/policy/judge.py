@@ -1,0 +1,198 @@
+"""Judging: a total function of the policies and the question."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
+from cedarpy import Decision, is_authorized
+
+from interlock.contracts.catalogue import ServerRecord, ToolRecord
+from interlock.contracts.ids import PolicyId
+from interlock.contracts.task import TaskKind
+from interlock.policy.arguments import Unrepresentable, arguments_for_cedar
+from interlock.policy.loaded import LoadedPolicies, entity_type, tool_id
+from interlock.policy.model import Asker, Judgement, Question, Rule, Verdict
+
+ERRING = re.compile(r"while evaluating policy `([^`]+)`")
+LONGEST = 300
+
+
+class _Answer:
+    """What Cedar says of one request."""
+
+    def __init__(
+        self, loaded: LoadedPolicies, question: Question, context: str, *, approved: bool
+    ) -> None:
+        request = _request(question) | {
+            "context": f'{{"approved":{"true" if approved else "false"},{context}'
+        }
+        result = is_authorized(request, loaded.policies, loaded.entities(question))
+        self.allowed = result.allowed
+        self.representable = result.decision is not Decision.NoDecision
+        self.because = tuple(sorted(PolicyId(one) for one in result.diagnostics.reasons))
+        self.errors = tuple(result.diagnostics.errors)
+
+
+def judge(loaded: LoadedPolicies, question: Question) -> Judgement:
+    """Deny unless a policy permits; one forbid outweighs every permit; an error anywhere denies.
+
+    What only `context.approved` keeps from running is held. The question's kind is `call` or
+    `inspect`.
+    """
+    try:
+        context = _context(loaded, question)
+    except Unrepresentable as error:
+        return _denial(loaded, "unrepresentable", str(error))
+    plain = _Answer(loaded, question, context, approved=False)
+    if plain.allowed and not plain.errors:
+        return Judgement(Verdict.ALLOW, loaded.version, plain.because)
+    approved = plain
+    if not plain.errors:
+        approved = _Answer(loaded, question, context, approved=True)
+    if approved.errors:
+        return _unsure(loaded, approved)
+    if approved.allowed:
+        return _hold(loaded, plain, approved)
+    return _deny(loaded, question, approved)
+
+
+def may_see(
+    loaded: LoadedPolicies, asker: Asker, server: ServerRecord, tool: ToolRecord, now: datetime
+) -> bool:
+    """Whether a list shows the tool: a call of it could be allowed or held.
+
+    No arguments are known yet. A rule that fails without them hides nothing from an asker whose
+    permissions suffice; a permit that needs them shows nothing. Only policy decides.
+    """
+    question = Question(asker, TaskKind.CALL, server.name, server, tool, "{}", now)
+    judgement = judge(loaded, question)
+    if judgement.code != "evaluation_error":
+        return judgement.verdict is not Verdict.DENY
+    given = loaded.given(asker)
+    lacking = _lacking(server.scopes_for(tool), (*given.permissions, *given.with_approval))
+    return server.lifecycle.callable and not lacking
+
+
+def _context(loaded: LoadedPolicies, question: Question) -> str:
+    """The context as Cedar's JSON, but for its first brace and `approved`."""
+    context = {
+        "arguments": arguments_for_cedar(question.arguments),
+        "tokenScopes": question.asker.token_scopes,
+    }
+    if loaded.reads_now:
+        moment = question.now.astimezone(UTC).replace(tzinfo=None)
+        text = f"{moment.isoformat(timespec='milliseconds')}Z"
+        context["now"] = {"__extn": {"fn": "datetime", "arg": text}}
+    try:
+        return orjson.dumps(context)[1:].decode()
+    except TypeError:
+        raise Unrepresentable("the arguments hold text that is not Unicode, or too deep") from None
+
+
+def _request(question: Question) -> dict[str, object]:
+    principal = question.asker.principal
+    if question.kind is TaskKind.INSPECT or question.tool is None:
+        resource = {"type": "Server", "id": question.server_name}
+    else:
+        resource = {"type": "Tool", "id": tool_id(question.server_name, question.tool.name)}
+    return {
+        "principal": {"type": entity_type(principal.kind), "id": principal.name},
+        "action": {"type": "Action", "id": question.kind.value},
+        "resource": resource,
+    }
+
+
+def _hold(loaded: LoadedPolicies, plain: _Answer, approved: _Answer) -> Judgement:
+    """Forbids that an approval lifts, and permits that only an approval gives."""
+    permits = [loaded.rules[one] for one in approved.because]
+    given_by_approval = permits if all(one.asks_approval for one in permits) else []
+    lifted = [loaded.rules[one] for one in plain.because]
+    rules = sorted((*lifted, *given_by_approval), key=lambda rule: rule.id)
+    approvers = _common([rule.approvers for rule in rules if rule.approvers])
+    because = tuple(rule.id for rule in rules)
+    if approvers is None:
+        told = _names(because)
+        reason = f"policies {told} hold the task and name no approver's role in common"
+        return _denial(loaded, "no_common_approver", reason, because)
+    times = [rule.hold_seconds for rule in rules if rule.hold_seconds is not None]
+    return Judgement(
+        Verdict.HOLD,
+        loaded.version,
+        because,
+        reason=_reason(rules, "policy `{}` asks for a person's approval"),
+        approvers=approvers,
+        hold_seconds=min(times, default=None),
+    )
+
+
+def _common(roles: list[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Roles that satisfy each rule; empty: any approver; None: there is none for all."""
+    if not roles:
+        return ()
+    return tuple(sorted(set[str].intersection(*map(set, roles)))) or None
+
+
+def _deny(loaded: LoadedPolicies, question: Question, answer: _Answer) -> Judgement:
+    """`answer` is Cedar's under an approval, so that it names what no approval could change."""
+    rules = [loaded.rules[one] for one in answer.because]
+    if rules:
+        reason = _reason(rules, "policy `{}` forbids it")
+        return _denial(loaded, "denied", reason, answer.because)
+    who, server, tool = question.asker.principal.label, question.server, question.tool
+    if server is None or tool is None:
+        reason = f"no policy permits `{who}` to {question.kind} server `{question.server_name}`"
+        return _denial(loaded, "denied", reason)
+    what = f"tool `{tool.name}` of server `{server.name}`"
+    if not server.lifecycle.callable:
+        state = server.lifecycle
+        return _denial(loaded, "denied", f"{what} cannot be called: the server is `{state}`")
+    given = loaded.given(question.asker)
+    missing = _lacking(server.scopes_for(tool), (*given.permissions, *given.with_approval))
+    if missing:
+        noun = "permission" if len(missing) == 1 else "permissions"
+        name = question.asker.principal.name
+        reason = f"`{name}` lacks {noun} {_names(missing)}, which {what} requires"
+        return _denial(loaded, "denied", reason, missing=missing)
+    return _denial(loaded, "denied", f"no policy permits `{who}` to call {what}")
+
+
+def _unsure(loaded: LoadedPolicies, answer: _Answer) -> Judgement:
+    """Cedar skips a policy that errs, a forbid as well: so whatever it says then is no answer."""
+    if not answer.representable:
+        reason = f"Cedar cannot take the request: {answer.errors[0][:LONGEST]}"
+        return _denial(loaded, "unrepresentable", reason)
+    erring = {PolicyId(name) for text in answer.errors for name in ERRING.findall(text)}
+    because = tuple(sorted(erring))
+    reason = f"policy {_names(because)} could not be evaluated: {_what(answer.errors[0])}"
+    denial = _denial(loaded, "evaluation_error", reason, because)
+    return replace(denial, errors=answer.errors)
+
+
+def _denial(
+    loaded: LoadedPolicies,
+    code: str,
+    reason: str,
+    because: tuple[PolicyId, ...] = (),
+    missing: tuple[str, ...] = (),
+) -> Judgement:
+    return Judgement(
+        Verdict.DENY, loaded.version, because, code=code, reason=reason, missing=missing
+    )
+
+
+def _what(error: str) -> str:
+    return error.partition("`: ")[2][:LONGEST] or error[:LONGEST]
+
+
+def _lacking(required: Iterable[str], given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(required) - set(given)))
+
+
+def _reason(rules: Iterable[Rule], otherwise: str) -> str:
+    return "; ".join(dict.fromkeys(rule.reason or otherwise.format(rule.id) for rule in rules))
+
+
+def _names(names: Iterable[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)

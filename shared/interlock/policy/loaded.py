@@ -1,0 +1,149 @@
+"""A tenant's rules and permissions, ready to judge with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from cedarpy import Entities, PolicySet
+
+from interlock.contracts.access import PermissionRecord, PolicySetRecord
+from interlock.contracts.catalogue import ServerRecord, ToolRecord
+from interlock.contracts.ids import QUALIFIER, PolicyId
+from interlock.contracts.task import PrincipalKind
+from interlock.policy.model import Asker, Question, Rule
+
+KEPT_ENTITIES = 4096
+NOTHING = PermissionRecord(agent="")
+
+
+class _Kept(NamedTuple):
+    server: ServerRecord | None
+    tool: ToolRecord | None
+    entities: Entities
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPolicies:
+    """One version of a tenant's policy set, parsed and validated."""
+
+    tenant: str
+    version: int
+    rules: Mapping[PolicyId, Rule]
+    policies: PolicySet = field(repr=False)
+    permissions: Mapping[str, PermissionRecord]
+    reads_now: bool
+    """Whether any rule asks for the time, which costs a quarter of a judgement."""
+    _kept: dict[tuple[Any, ...], _Kept] = field(default_factory=dict, repr=False)
+
+    def given(self, asker: Asker) -> PermissionRecord:
+        """What the asker was given: permissions are an agent's, nobody else has any."""
+        if asker.principal.kind is not PrincipalKind.AGENT:
+            return NOTHING
+        return self.permissions.get(asker.principal.name, NOTHING)
+
+    def entities(self, question: Question) -> Entities:
+        """Who asks and of what, as Cedar sees it; kept until one of the two changes."""
+        asker = question.asker
+        key = (
+            asker.principal.kind,
+            asker.principal.name,
+            asker.principal.user,
+            asker.roles,
+            asker.groups,
+            question.server_name,
+            None if question.tool is None else question.tool.name,
+        )
+        kept = self._kept.get(key)
+        if kept and kept.server is question.server and kept.tool is question.tool:
+            return kept.entities
+        if len(self._kept) >= KEPT_ENTITIES:
+            self._kept.clear()
+        made = _entities(question, self.given(asker))
+        self._kept[key] = _Kept(question.server, question.tool, made)
+        return made
+
+
+class PolicySets:
+    """Loads each version of a tenant's set once."""
+
+    def __init__(self, load: Callable[[PolicySetRecord], LoadedPolicies]) -> None:
+        self._load = load
+        self._loaded: dict[str, tuple[PolicySetRecord, LoadedPolicies]] = {}
+
+    def of(self, tenant: str, record: PolicySetRecord | None) -> LoadedPolicies:
+        """The tenant's set; the built-in policies alone where it has none.
+
+        Raises `Refused` (`invalid_policy`) where the set cannot be loaded.
+        """
+        last = self._loaded.get(tenant)
+        if last and (last[0] is record or (record is None and last[0].version == 0)):
+            return last[1]
+        wanted = record or PolicySetRecord(tenant=tenant, version=0)
+        loaded = self._load(wanted)
+        self._loaded[tenant] = (wanted, loaded)
+        return loaded
+
+
+def tool_id(server: str, tool: str) -> str:
+    """The id of a tool's entity, as agents know the tool."""
+    return f"{server}{QUALIFIER}{tool}"
+
+
+def _entities(question: Question, given: PermissionRecord) -> Entities:
+    parents = [{"type": "Server", "id": question.server_name}]
+    server = question.server
+    shown = [_principal(question.asker, given)]
+    shown.append(_entity("Server", question.server_name, _server(server) if server else {}))
+    if server is not None and question.tool is not None:
+        tool = question.tool
+        entity = _entity("Tool", tool_id(server.name, tool.name), _tool(server, tool))
+        shown.append(entity | {"parents": parents})
+    return Entities.from_json_str(orjson.dumps(shown).decode())
+
+
+def _principal(asker: Asker, given: PermissionRecord) -> dict[str, Any]:
+    principal = asker.principal
+    user = {"user": principal.user} if principal.user is not None else {}
+    attributes = {
+        "name": principal.name,
+        "permissions": given.permissions,
+        "permissionsWithApproval": (*given.permissions, *given.with_approval),
+        "roles": asker.roles,
+        "groups": asker.groups,
+    }
+    return _entity(entity_type(principal.kind), principal.name, attributes | user)
+
+
+def _server(server: ServerRecord) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "environment": server.environment,
+        "lifecycle": server.lifecycle,
+        "callable": server.lifecycle.callable,
+        "risk": server.risk,
+        "dataClass": server.data_class,
+        "tags": server.tags,
+        "requiredScopes": server.required_scopes,
+        "owner": server.owner_team,
+    }
+
+
+def _tool(server: ServerRecord, tool: ToolRecord) -> dict[str, Any]:
+    return _server(server) | {
+        "name": tool.name,
+        "server": server.name,
+        "risk": tool.risk or server.risk,
+        "requiredScopes": server.scopes_for(tool),
+        "readOnly": tool.read_only,
+        "repeatable": tool.repeatable,
+    }
+
+
+def entity_type(kind: PrincipalKind) -> str:
+    """`Agent`, `Person` or `Service`."""
+    return kind.value.capitalize()
+
+
+def _entity(kind: str, name: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"uid": {"type": kind, "id": name}, "attrs": attributes, "parents": []}

@@ -1,0 +1,82 @@
+"""The nouns of a judgement."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from interlock.contracts.catalogue import ServerRecord, ToolRecord
+from interlock.contracts.ids import PolicyId
+from interlock.contracts.task import Principal, TaskKind
+
+
+class Verdict(StrEnum):
+    """What policy says of a task."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, as its identity statement has it."""
+
+    principal: Principal
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    token_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be judged. `arguments` is the exact JSON text; `tool` is None for `inspect`.
+
+    `server` is None for an inspection of a server that the catalogue does not show yet.
+    """
+
+    asker: Asker
+    kind: TaskKind
+    server_name: str
+    server: ServerRecord | None
+    tool: ToolRecord | None
+    arguments: str
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One Cedar policy, beside what Cedar itself makes of it."""
+
+    id: PolicyId
+    forbids: bool
+    reason: str
+    """`@reason("…")`: a sentence for people."""
+    approvers: tuple[str, ...]
+    """`@approvers("role, role")`: who may approve what it holds; empty: any approver."""
+    hold_seconds: int | None
+    """`@expires("15m")`: how long what it holds may wait."""
+    asks_approval: bool
+    """It reads `context.approved`."""
+    reads_now: bool
+    place: str
+    """`file:line:column`."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reasons. An empty `because` of a denial: no policy spoke for the task."""
+
+    verdict: Verdict
+    policy_version: int
+    because: tuple[PolicyId, ...] = ()
+    code: str = ""
+    """Of a denial: `denied`, `evaluation_error`, `unrepresentable` or `no_common_approver`."""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    """Permissions that the principal lacks, where that was the reason."""
+    approvers: tuple[str, ...] = ()
+    """Of a hold: roles of which an approver needs one; empty: any approver."""
+    hold_seconds: int | None = None
+    """Of a hold; None: until the task's deadline."""
+    errors: tuple[str, ...] = ()
+    """What Cedar could not evaluate."""

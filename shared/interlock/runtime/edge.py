@@ -1,0 +1,133 @@
+"""One door before separate processes: routes by the first segment of the path, streams both ways.
+
+It stands in for the load balancer that a production set-up has. It verifies nothing and keeps
+nothing: each service's own door does that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+
+import aiohttp
+from multidict import CIMultiDict
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Header fields of one connection, never passed on (RFC 9110 §7.6.1)."""
+AWAY = b'{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable"}'
+
+
+class Edge:
+    """An ASGI application that passes requests on to where each service listens at the moment."""
+
+    def __init__(self, ports: Callable[[], Mapping[str, int]], root: str) -> None:
+        self._ports = ports
+        self._root = root
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Must run on the loop that serves."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Close what is pooled."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        segment = scope["path"].split("/", 2)[1]
+        ports = self._ports()
+        port = ports.get(segment) or ports.get(self._root)
+        if port is None:
+            await _away(send)
+            return
+        sent: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=8)
+        passing = asyncio.ensure_future(self._pass(scope, sent, send, port))
+        reading = asyncio.ensure_future(_read(receive, sent))
+        await asyncio.wait({passing, reading}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (passing, reading):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await passing
+
+    async def _pass(
+        self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send, port: int
+    ) -> None:
+        assert self._session is not None
+        headers = CIMultiDict(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in scope["headers"]
+            if name.decode("latin-1").lower() not in HOP
+        )
+        path = scope["raw_path"].decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        url = f"http://127.0.0.1:{port}{path}" + (f"?{query}" if query else "")
+        has_body = "content-length" in headers or _chunked(scope)
+        started = False
+        try:
+            async with self._session.request(
+                scope["method"],
+                URL(url, encoded=True),
+                headers=headers,
+                data=_body(sent) if has_body else None,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            ) as answer:
+                started = True
+                await _answer(answer, send)
+        except aiohttp.ClientConnectionError:
+            if not started:
+                await _away(send)
+
+
+async def _answer(answer: aiohttp.ClientResponse, send: Send) -> None:
+    kept = [(n, v) for n, v in answer.raw_headers if n.decode("latin-1").lower() not in HOP]
+    await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+    async for chunk in answer.content.iter_any():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(receive: Receive, sent: "asyncio.Queue[bytes | None]") -> None:
+    """Queue the request's body; ends when the client has gone, which ends the request."""
+    while (message := await receive())["type"] != "http.disconnect":
+        if message.get("body"):
+            await sent.put(message["body"])
+        if not message.get("more_body"):
+            await sent.put(None)
+
+
+async def _body(sent: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
+    while (chunk := await sent.get()) is not None:
+        yield chunk
+
+
+def _chunked(scope: Scope) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
+
+
+async def _away(send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"retry-after", b"1"),
+        (b"content-length", str(len(AWAY)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": AWAY})

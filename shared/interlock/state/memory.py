@@ -1,0 +1,92 @@
+"""The in-memory twin of published state, for tests.
+
+As with the real one, a reader sees a change when `run` follows it, or after `load` or `confirm`.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from interlock.contracts.message import Model
+from interlock.errors import Unavailable
+from interlock.state.port import Entry, Kind, R, View
+from interlock.state.records import Records
+
+STALE_SECONDS = 5.0
+
+
+class MemoryState:
+    """The shared place; `away` plays an outage."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str, str], Entry] = {}
+        self.away = False
+
+    def publish(self, kind: Kind[Model], tenant: str, field: str, record: Model | None) -> None:
+        """What an owner's store and relay do together: the next version, written."""
+        last = self.entries.get((kind.name, tenant, field))
+        body = None if record is None else record.model_dump_json().encode()
+        version = last.version + 1 if last else 1
+        self.store([Entry(kind.name, tenant, field, version, body)])
+
+    def store(self, entries: Sequence[Entry]) -> None:
+        """Each whose version is higher than what is there; `Unavailable` while `away`."""
+        self.ask()
+        for entry in entries:
+            key = (entry.kind, entry.tenant, entry.field)
+            if key not in self.entries or self.entries[key].version < entry.version:
+                self.entries[key] = entry
+
+    def ask(self) -> None:
+        """Raise `Unavailable` while `away`."""
+        if self.away:
+            raise Unavailable("published state is away")
+
+
+class MemoryStateWriter:
+    """`StateWriter` on a `MemoryState`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        self._state.store(entries)
+
+
+class MemoryStateReader:
+    """`StateReader` on a `MemoryState`; `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        state: MemoryState,
+        kinds: Sequence[Kind[Any]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        poll_seconds: float = 0.01,
+    ) -> None:
+        self._state = state
+        self._views = {kind.name: Records[Model](kind, self.load) for kind in kinds}
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._refreshed_at = -math.inf
+
+    def view(self, kind: Kind[R]) -> View[R]:
+        return cast("View[R]", self._views[kind.name])
+
+    @property
+    def fresh(self) -> bool:
+        return self._clock() - self._refreshed_at < STALE_SECONDS
+
+    async def load(self) -> None:
+        self._state.ask()
+        for name, view in self._views.items():
+            view.take([entry for entry in self._state.entries.values() if entry.kind == name])
+        self._refreshed_at = self._clock()
+
+    async def run(self) -> None:
+        while True:
+            if not self._state.away:
+                await self.load()
+            await asyncio.sleep(self._poll_seconds)

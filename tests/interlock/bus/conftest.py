@@ -1,0 +1,19 @@
+"""The buses that must keep the promises."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from interlock.bus import Bus, MemoryBus
+from interlock.testing.build import KEYRING
+from tests.interlock.bus.harness import clock, open_redis
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """Each bus, empty. A new adapter is added here and nowhere else."""
+    if request.param == "memory":
+        yield MemoryBus(KEYRING, clock)
+        return
+    async with open_redis(request.getfixturevalue("redis_url")) as opened:
+        yield opened

@@ -1,0 +1,47 @@
+"""The AsyncAPI document of what runs."""
+
+import json
+from collections.abc import Sequence
+
+from interlock.bus import Arrival, Effects, Envelope, Group, on
+from interlock.bus.redis.document import Document
+from interlock.contracts.registry import MESSAGES
+from interlock.contracts.requests import TaskAuthenticated
+from interlock.contracts.topics import TOPOLOGY, topics_of
+
+
+async def judge(event: Envelope[TaskAuthenticated]) -> Effects:
+    return []
+
+
+async def keep(arrivals: Sequence[Arrival]) -> None:
+    return None
+
+
+GROUPS = (Group("policy", [on(TaskAuthenticated, judge)]), Group("audit", keep=keep))
+
+
+def test_it_names_every_topic_every_message_and_the_groups_that_consume() -> None:
+    document = Document(GROUPS, "interlock:", "1").json()
+    channels = document["channels"]
+    assert document["asyncapi"] == "3.0.0"
+    assert {channel["address"] for channel in channels.values()} == {
+        f"interlock:bus:{topic}" for topic in TOPOLOGY
+    }
+    audited = {f"{topic}:audit" for topic in topics_of("audit")}
+    published = {f"{topic}:publish" for topic in TOPOLOGY}
+    assert set(channels) == audited | published | {"task.authenticated:policy"}
+    told = " ".join(channel["description"] for channel in channels.values())
+    assert {message for message in MESSAGES if message not in told} == set()
+    schemas = document["components"]["schemas"]
+    named = set(schemas) | {schema.get("title") for schema in schemas.values()}
+    assert {message.__name__ for message in MESSAGES.values()} <= named
+
+
+def test_it_is_the_same_each_time() -> None:
+    first, second = (json.dumps(Document(GROUPS, "x:", "1").json()) for _ in range(2))
+    assert first == second
+
+
+def test_its_page_holds_the_document() -> None:
+    assert "interlock:bus:task.events" in Document(GROUPS, "interlock:", "1").html()
