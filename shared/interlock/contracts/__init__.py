@@ -1,1 +1,1 @@
-"""Every message and every published record: what crosses a service's wall. Imports pydantic only."""
+"""Messages and published records: what crosses a service's wall. Imports pydantic only."""

@@ -23,7 +23,7 @@ class AgentRecord(Model):
 
 
 class ApiKeyRecord(Model):
-    """An API key: only its SHA-256 is known. Its secret has 256 random bits, so no salt is needed."""
+    """An API key: only its SHA-256 is known. Its secret has 256 random bits and needs no salt."""
 
     tenant: TenantId
     key_id: str

@@ -28,5 +28,5 @@ QUALIFIER = "__"
 
 
 def derived(*parts: object) -> str:
-    """The id that follows from `parts`: the same parts give the same id, everywhere and for ever."""
+    """The id that follows from `parts`: the same parts give the same id, everywhere, for ever."""
     return str(uuid5(NAMESPACE, "/".join(str(part) for part in parts)))

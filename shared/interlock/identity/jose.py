@@ -1,12 +1,13 @@
 """Compact JSON Web Signatures (RFC 7515) as the whole suite makes and reads them."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.jws import CompactSignature, JWSRegistry
 from joserfc.registry import Header
 
@@ -15,6 +16,13 @@ ED25519: Final = "Ed25519"
 
 Claims = Mapping[str, Any]
 AsymmetricKey = RSAKey | ECKey | OKPKey
+
+
+KINDS: Mapping[str, type[AsymmetricKey]] = MappingProxyType(
+    {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+)
+RSA_2048 = "x" * 342
+"""As long as the modulus of the shortest RSA key that may sign (RFC 7518 §3.3), in base64url."""
 
 
 class Unproven(Exception):
@@ -78,10 +86,12 @@ def public_key(jwk: str | Mapping[str, Any]) -> AsymmetricKey:
             raise Unproven("it is no JSON object")
         if value.get("alg") == "EdDSA":
             value["alg"] = ED25519
-        key = JWKRegistry.import_key(value)
+        if len(value.get("n", RSA_2048)) < len(RSA_2048):
+            raise Unproven("it is shorter than 2048 bits")
+        key = KINDS[value["kty"]].import_key(value)
     except (JoseError, AttributeError, KeyError, TypeError, ValueError):
         raise Unproven("it is no JWK of a kind that is supported") from None
-    if not isinstance(key, RSAKey | ECKey | OKPKey) or key.is_private:
+    if key.is_private:
         raise Unproven("it is no public key")
     return key
 

@@ -97,7 +97,8 @@ class Report:
     """The result of a verification."""
 
     ledger: str
-    as_of: datetime
+    as_of: datetime | None
+    """Up to when it reaches; None where an export's own checkpoint is not believed."""
     anchored: bool
     checkpoints: int
     proven_at: datetime | None
@@ -135,7 +136,7 @@ class Report:
         return {
             "ok": self.ok,
             "ledger": self.ledger,
-            "as_of": self.as_of.isoformat(),
+            "as_of": self.as_of.isoformat() if self.as_of else None,
             "records": self.records,
             "hidden": self.hidden,
             "anchored": self.anchored,
@@ -171,7 +172,8 @@ class Report:
 
     def _lines(self) -> Iterator[str]:
         verdict = "holds" if self.ok else "DOES NOT HOLD"
-        yield f"ledger {self.ledger} {verdict}, as of {self.as_of.isoformat()}"
+        as_of = f", as of {self.as_of.isoformat()}" if self.as_of else ""
+        yield f"ledger {self.ledger} {verdict}{as_of}"
         yield (
             f"{self.records} records in {len(self.shards)} shards, {self.checkpoints} checkpoints, "
             f"{self.ended_tasks} tasks ended, {self.open_count} open"

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from interlock.bus import Arrival, Bus, Effects, Envelope, Group, Limits, Raw, Together, on
+from interlock.bus import Arrival, Bus, Effects, Envelope, Group, Limits, Raw, Route, Together, on
 from interlock.contracts.ids import EventId
 from interlock.contracts.outcomes import TaskDenied, TaskParked
 from interlock.contracts.requests import CallAuthorized, CancelRequested, TaskAuthenticated
@@ -24,8 +25,8 @@ from tests.interlock.bus.harness import (
 )
 
 
-def policy(*routes: object, **given: object) -> Group:
-    return Group("policy", routes, **{"limits": QUICK, **given})  # type: ignore[arg-type]
+def policy(*routes: Route, **given: Any) -> Group:
+    return Group("policy", routes, **{"limits": QUICK, **given})
 
 
 def ids(seen: Sequence[Envelope[TaskAuthenticated]]) -> set[str]:

@@ -19,7 +19,7 @@ from interlock.contracts.outcomes import TaskDenied
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.embedded import valkey
 from interlock.errors import Unavailable
-from interlock.testing.build import authenticated, denied, raw
+from interlock.testing.build import KEYRING, authenticated, denied, noon, raw
 from tests.interlock.bus.harness import (
     PATIENCE,
     QUICK,
@@ -238,7 +238,7 @@ async def test_a_message_of_bytes_that_are_no_text_is_parked_as_it_lay_there(
 
 
 async def test_a_bus_that_is_not_there_says_so(tmp_path: Path) -> None:
-    bus = RedisBus(f"unix://{tmp_path}/nobody.sock", b"", lambda: None)  # type: ignore[arg-type]
+    bus = RedisBus(f"unix://{tmp_path}/nobody.sock", KEYRING, noon)
     with pytest.raises(Unavailable, match="the bus does not serve"):
         await bus.open()
     await bus.close()

@@ -113,7 +113,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 def test_the_covered_bytes_are_each_part_behind_its_length_in_bytes(
     attributes: dict[str, str], body: bytes
 ) -> None:
-    parts = ["task.events".encode()]
+    parts = [b"task.events"]
     for name in sorted(attributes.keys() - {MAC}):
         parts += name.encode(), attributes[name].encode()
     expected = b"".join(b"%d:%b" % (len(part), part) for part in [*parts, body])

@@ -51,17 +51,22 @@ OURS = ("https://interlock.example", "https://interlock.example/mcp")
 ISSUER = "https://id.example/realms/acme"
 
 
+def new_key(alg: str = "ES256", kid: str = "k1") -> jose.AsymmetricKey:
+    """A private key for signatures of `alg`."""
+    if alg == "RS256":
+        return RSAKey.generate_key(2048, {"kid": kid})
+    if alg == "ES256":
+        return ECKey.generate_key("P-256", {"kid": kid})
+    return OKPKey.generate_key("Ed25519", {"kid": kid})
+
+
 class Issuer:
     """An OIDC issuer with one key, and what auth publishes of it."""
 
     def __init__(self, url: str = ISSUER, alg: str = "ES256", **record: Any) -> None:
         self.alg = alg
         self.url = url
-        self.key = {
-            "ES256": lambda: ECKey.generate_key("P-256", {"kid": "k1"}),
-            "RS256": lambda: RSAKey.generate_key(2048, {"kid": "k1"}),
-            "EdDSA": lambda: OKPKey.generate_key("Ed25519", {"kid": "k1"}),
-        }[alg]()
+        self.key = new_key(alg)
         self._record = record
 
     @property
@@ -73,7 +78,7 @@ class Issuer:
         values: dict[str, Any] = {"tenant": "acme", "audiences": ()} | self._record
         return IssuerRecord(issuer=self.url, jwks=self.jwks, **values)
 
-    def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    def token(self, header: dict[str, Any] | None = None, /, **claims: Any) -> str:
         """A token of the agent `copilot` for itself, unless `claims` say otherwise; None drops."""
         values = {
             "iss": self.url,

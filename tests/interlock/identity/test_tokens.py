@@ -17,7 +17,16 @@ from interlock.identity.statements import Identity, sign_identity
 from interlock.identity.tokens import Tokens
 from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS
 from interlock.state.memory import MemoryState, MemoryStateReader
-from tests.interlock.identity.build import ISSUER, NOON, OURS, SIGNERS, Issuer, api_key, task
+from tests.interlock.identity.build import (
+    ISSUER,
+    NOON,
+    OURS,
+    SIGNERS,
+    Issuer,
+    api_key,
+    new_key,
+    task,
+)
 from tests.interlock.identity.conftest import KINDS, Clock
 
 
@@ -234,7 +243,7 @@ async def test_a_new_key_is_believed_although_the_view_is_behind(
 ) -> None:
     await tokens.verify(issuer.token())
     rotated = Issuer()
-    rotated.key = type(rotated.key).generate_key("P-256", {"kid": "k2"})
+    rotated.key = new_key(kid="k2")
     state.publish(ISSUERS, "acme", ISSUER, rotated.record)
     await tokens.verify(rotated.token({"kid": "k2"}))
 

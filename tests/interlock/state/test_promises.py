@@ -63,7 +63,7 @@ async def test_a_running_reader_follows(world: World) -> None:
     async with running(reader):
         for n in range(1, 4):
             await world.writer.write([entry(n, agent("bot", str(n)))])
-            await until(lambda n=n: reader.view(AGENTS).get("acme", "bot") == agent("bot", str(n)))  # type: ignore[misc]
+            await until(lambda n=n: reader.view(AGENTS).get("acme", "bot") == agent("bot", str(n)))  # type: ignore[misc]  # a default makes it untypable
 
 
 async def test_confirm_sees_the_newest_at_once(world: World) -> None:

@@ -12,6 +12,7 @@ from interlock.embedded import valkey
 from interlock.errors import Unavailable
 from interlock.state import AGENTS
 from interlock.state.redis import RedisStateReader, RedisStateWriter
+from interlock.state.sealed import seal
 from interlock.testing.build import KEYRING
 from tests.interlock.state.harness import KINDS, PREFIX, agent, connect, entry, running, until
 
@@ -111,6 +112,16 @@ async def test_a_lost_announcement_is_made_up_for(
         await until(lambda: seen(reader) == "heard")
         await redis.client_kill_filter(_type="pubsub", skipme=True)
         await writer.write([entry(2, agent("bot", "found"))])
+        await until(lambda: seen(reader) == "found", 1.5)
+
+
+async def test_a_change_that_nobody_announced_is_found(
+    redis: Any, reader: RedisStateReader
+) -> None:
+    async with running(reader):
+        await redis.sadd(f"{PREFIX}state-tenants:agents", "acme")
+        await redis.hset(PLACE, "bot", seal(entry(1, agent("bot", "found")), KEYRING))
+        await redis.incr(f"{PREFIX}state-counter:agents")
         await until(lambda: seen(reader) == "found", 1.5)
 
 

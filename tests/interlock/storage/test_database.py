@@ -197,7 +197,7 @@ def test_a_refusal_shows_no_password() -> None:
 async def test_services_share_a_postgres_and_see_only_their_own(postgres_url: str) -> None:
     mine, theirs = Database(postgres_url, schema="a"), Database(postgres_url, schema="b")
     for database in (mine, theirs):
-        await database.run(lambda c, d=database: c.execute(text(f'CREATE SCHEMA "{d.schema}"')))  # type: ignore[misc]
+        await database.run(lambda c, d=database: c.execute(text(f'CREATE SCHEMA "{d.schema}"')))  # type: ignore[misc]  # a default makes it untypable
         await database.run(lambda c: c.execute(text("CREATE TABLE words (word TEXT)")))
     await mine.run(lambda c: c.execute(text("INSERT INTO words VALUES ('mine')")))
     count = text("SELECT count(*) FROM words")

@@ -39,12 +39,17 @@ class RedisBus:
         self._keys = Keys(prefix)
         self._around = Surroundings(keyring, now, observer or Silent())
 
-    async def open(self) -> None:
-        """Connect and make all groups; `Unavailable` if Redis is not there."""
+    async def open(self, *, consumes: bool = True) -> None:
+        """Connect and make all groups; `Unavailable` if Redis is not there.
+
+        A writer that may only append (`consumes=False`) makes none.
+        """
         client: Any = await self._broker.connect()
         self._reach = Reach(client, self._keys)
         self._publisher = Publisher(client, self._keys)
         self._desk = Desk(client, self._keys)
+        if not consumes:
+            return
         line = Line(client)
         try:
             await create_groups(line, self._keys)

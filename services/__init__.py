@@ -1,0 +1,1 @@
+"""The services of the suite, each a folder of its own. None imports another."""

@@ -1,0 +1,1 @@
+"""Audit's database, version by version."""

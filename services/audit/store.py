@@ -1,0 +1,270 @@
+"""The ledger in a SQL database: chains, their heads, their checkpoints, and what records are found
+by."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+
+from interlock.errors import Refused
+from interlock.ledger import Checkpoint, Entry, Head, Origin, Record, link
+from interlock.storage.database import Database
+from interlock.storage.statements import insert_ignore
+from services.audit import model
+from services.audit.decide import micros
+from services.audit.model import Count, Found, Kept, Question
+
+METADATA = MetaData()
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("shards", Integer, nullable=False),
+)
+HEADS = Table(
+    "heads",
+    METADATA,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+RECORDS = Table(
+    "records",
+    METADATA,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("event_id", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("arrived_at", BigInteger, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
+    Column("fault", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("cause", String),
+    Column("stated_at", BigInteger),
+    Column("traceparent", String),
+    Column("kind", String),
+    Column("agent", String),
+    Column("user", String),
+    Column("server", String),
+    Column("tool", String),
+    Column("decision", String),
+    Column("decision_id", String),
+    Column("policy_version", BigInteger),
+    Column("outcome", String),
+    Column("latency", Float),
+    UniqueConstraint("event_id", name="records_once"),
+    Index("records_by_subject", "tenant", "subject"),
+    Index("records_by_arrival", "tenant", "arrived_at"),
+    Index("records_by_agent", "tenant", "agent", "arrived_at"),
+    Index("records_by_server", "tenant", "server", "arrived_at"),
+)
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("statement", Text, nullable=False),
+    Index("checkpoints_by_time", "time"),
+)
+R = RECORDS.c
+ENTRY = tuple(field.name for field in fields(Entry))
+INDEX = tuple(field.name for field in fields(model.Index))
+ARRIVAL = (R.arrived_at, R.shard, R.seq)
+
+
+class SqlLedger:
+    """Several processes may append at once: a shard's head row is its lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._origin: Origin | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Which ledger it is; after `open`."""
+        assert self._origin is not None, "the ledger is not open"
+        return self._origin
+
+    async def open(self, ledger_id: str, shards: int) -> None:
+        """Make the ledger if there is none; `Refused` if it has another number of shards."""
+
+        def work(connection: Connection) -> Origin:
+            connection.execute(insert_ignore(LEDGER), {"one": 1, "id": ledger_id, "shards": shards})
+            origin = Origin(*connection.execute(select(LEDGER.c.id, LEDGER.c.shards)).one())
+            if origin.shards == shards:
+                rows = [
+                    {"shard": shard, "seq": 0, "hash": origin.genesis(shard)}
+                    for shard in range(shards)
+                ]
+                connection.execute(insert_ignore(HEADS), rows)
+            return origin
+
+        origin = await self._database.run(work)
+        if origin.shards != shards:
+            raise Refused(
+                f"the ledger was made with `{origin.shards}` shards and keeps them; set "
+                f"`INTERLOCK_AUDIT_SHARDS` to `{origin.shards}` instead of `{shards}`"
+            )
+        self._origin = origin
+
+    async def append(self, kept: Sequence[Kept]) -> int:
+        """Append each whose event is not there yet, all or none; how many were new."""
+        shards: dict[int, dict[str, Kept]] = {}
+        for one in kept:
+            shard = self.origin.shard_of(one.entry.tenant, one.entry.subject)
+            shards.setdefault(shard, {}).setdefault(one.entry.event_id, one)
+        return await self._database.run(lambda connection: _append(connection, shards))
+
+    async def heads(self) -> list[Head]:
+        """The ends of all shards, at one moment."""
+        statement = select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash).order_by(HEADS.c.shard)
+        return await self._database.read(
+            lambda connection: [Head(*row) for row in connection.execute(statement)]
+        )
+
+    async def chain(self, head: Head, after: int, limit: int) -> list[Found]:
+        """Records of a shard behind `after`, in their order, up to its head."""
+        return await self._found(
+            select(RECORDS)
+            .where(R.shard == head.shard, R.seq > after, R.seq <= head.seq)
+            .order_by(R.seq)
+            .limit(limit)
+        )
+
+    async def answer(self, question: Question) -> list[Found]:
+        """What matches, newest first."""
+        statement = select(RECORDS).where(*_where(question))
+        newest = [column.desc() for column in ARRIVAL]
+        return await self._found(statement.order_by(*newest).limit(question.limit))
+
+    async def count(self, question: Question) -> list[Count]:
+        """How many records match, by what they say."""
+        by = (R.type, R.decision, R.outcome, R.fault)
+        statement = select(*by, func.count()).where(*_where(question)).group_by(*by).order_by(*by)
+        return await self._database.read(
+            lambda connection: [Count(*row) for row in connection.execute(statement)]
+        )
+
+    async def add_checkpoint(self, checkpoint: Checkpoint, statement: str) -> None:
+        """Keep a copy of a checkpoint beside the ledger, for exports."""
+        digest = sha256(statement.encode()).hexdigest()
+        row = {"digest": digest, "time": micros(checkpoint.time), "statement": statement}
+        await self._database.run(
+            lambda connection: connection.execute(insert_ignore(CHECKPOINTS), row).close()
+        )
+
+    async def checkpoints(
+        self, limit: int, before: tuple[int, str] | None = None
+    ) -> list[tuple[int, str, str]]:
+        """(time, digest, statement), newest first, of those older than `before`."""
+        key = (CHECKPOINTS.c.time, CHECKPOINTS.c.digest)
+        statement = select(*key, CHECKPOINTS.c.statement).order_by(*(c.desc() for c in key))
+        if before is not None:
+            statement = statement.where(tuple_(*key) < before)
+        return await self._database.read(
+            lambda connection: [row._tuple() for row in connection.execute(statement.limit(limit))]
+        )
+
+    async def _found(self, statement: Select[Any]) -> list[Found]:
+        return await self._database.read(
+            lambda connection: [_row(row) for row in connection.execute(statement)]
+        )
+
+
+def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
+    """Locks come first and in order: no two processes wait for each other, and what is known
+    cannot change any more once it was looked up."""
+    heads = connection.execute(
+        select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash)
+        .where(HEADS.c.shard.in_(shards))
+        .order_by(HEADS.c.shard)
+        .with_for_update()
+    ).all()
+    ids = [event_id for kept in shards.values() for event_id in kept]
+    known = set(connection.execute(select(R.event_id).where(R.event_id.in_(ids))).scalars())
+    rows: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for shard, seq, hash_ in heads:
+        new = [one for event_id, one in shards[shard].items() if event_id not in known]
+        end = _chained(rows, Head(shard, seq, hash_), new)
+        if new:
+            moved.append({"of": shard, "to": end.seq, "by": end.hash})
+    if rows:
+        connection.execute(insert(RECORDS), rows)
+        connection.execute(
+            update(HEADS)
+            .where(HEADS.c.shard == bindparam("of"))
+            .values(seq=bindparam("to"), hash=bindparam("by")),
+            moved,
+        )
+    return len(rows)
+
+
+def _chained(rows: list[dict[str, Any]], head: Head, new: Sequence[Kept]) -> Head:
+    """Add the rows of `new` behind `head`; the head that they leave."""
+    shard, seq, previous = head.shard, head.seq, head.hash
+    for one in new:
+        seq += 1
+        entry, index = one.entry, one.index
+        hash_ = link(previous, shard, seq, entry)
+        row = {"shard": shard, "seq": seq, "previous": previous, "hash": hash_}
+        for name in ENTRY:
+            row[name] = getattr(entry, name)
+        for name in INDEX:
+            row[name] = getattr(index, name)
+        rows.append(row)
+        previous = hash_
+    return Head(shard, seq, previous)
+
+
+def _where(question: Question) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = [R.tenant.in_(question.tenants)]
+    for name in ("subject", "agent", "server", "tool", "type"):
+        wanted = getattr(question, name)
+        if wanted is not None:
+            where.append(R[name] == wanted)
+    if question.since is not None:
+        where.append(R.arrived_at >= question.since)
+    if question.until is not None:
+        where.append(R.arrived_at < question.until)
+    if after := question.after:
+        where.append(tuple_(*ARRIVAL) < (after.arrived_at, after.shard, after.seq))
+    return where
+
+
+def _row(row: Row[Any]) -> Found:
+    said = row._mapping
+    entry = Entry(**{name: said[name] for name in ENTRY})
+    index = model.Index(**{name: said[name] for name in INDEX})
+    return Found(Record(row.shard, row.seq, row.previous, row.hash, entry), entry, index)

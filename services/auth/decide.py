@@ -1,0 +1,178 @@
+"""Every rule of auth, as functions of their arguments."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from interlock.contracts.access import AgentRecord
+from interlock.contracts.ids import TaskId, derived
+from interlock.contracts.requests import TaskSubmitted
+from interlock.contracts.strict_json import parse_arguments
+from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind
+from interlock.errors import Refused
+from interlock.identity.caller import LEEWAY
+from interlock.identity.jose import Claims
+from interlock.identity.roles import RIGHTS
+from interlock.identity.submissions import requested, verify_submission
+from services.auth.model import Believed, SigningKey
+
+LONGEST_TASK = timedelta(hours=24)
+LONGEST_ASSERTION = timedelta(minutes=5)
+SUBMITTABLE = frozenset(TaskKind) - {TaskKind.INSPECT, TaskKind.DELEGATE}
+"""What an agent may ask for on the bus. To inspect is the registry's own."""
+
+
+def believe(
+    submission: TaskSubmitted, agent: AgentRecord | None, delegation: Claims | None, now: datetime
+) -> Believed:
+    """The task that a submission is; `Refused` with the reason where it is none.
+
+    `delegation` holds the claims of the submission's delegation, signed by us.
+    """
+    agent = enabled(agent, submission.agent)
+    key = verify_submission(submission, agent.public_keys)
+    _require_sound(submission, now)
+    parse_arguments(submission.arguments)
+    user = None if delegation is None else delegated_user(delegation, agent, key, now)
+    task = Task(
+        id=TaskId(derived("bus", submission.tenant, submission.agent, submission.client_ref)),
+        principal=Principal(
+            tenant=agent.tenant, kind=PrincipalKind.AGENT, name=agent.name, user=user
+        ),
+        kind=submission.kind,
+        server=submission.server,
+        tool=submission.tool,
+        request_digest=requested(submission),
+        deadline=submission.deadline,
+    )
+    return Believed(task, agent.token_scopes)
+
+
+def enabled(agent: AgentRecord | None, name: str) -> AgentRecord:
+    """`Refused` unless the agent is registered and enabled."""
+    if agent is None:
+        raise Refused(f"agent `{name}` is not registered", code="unknown_agent")
+    if not agent.enabled:
+        raise Refused(f"agent `{name}` is disabled", code="disabled_agent")
+    return agent
+
+
+def delegated_user(claims: Claims, agent: AgentRecord, key: str, now: datetime) -> str:
+    """For whom a delegation lets `key` of `agent` act (RFC 8693 §4.1, RFC 7800 §3)."""
+    if (claims["tenant"], claims["act"], claims["cnf"]) != (
+        agent.tenant,
+        {"sub": agent.name},
+        {"jkt": key},
+    ):
+        raise Refused("the delegation is not for this agent and key", code="not_delegated")
+    if claims["exp"] <= now.timestamp():
+        raise Refused("the delegation has expired; ask for a new one", code="not_delegated")
+    user: str = claims["sub"]
+    require_may_act_for(agent, user)
+    return user
+
+
+def require_may_act_for(agent: AgentRecord, user: str) -> None:
+    """`Refused` unless the agent may act for the user at all."""
+    if not {user, "*"} & {*agent.may_act_for}:
+        raise Refused(
+            f"agent `{agent.name}` may not act for user `{user}`; add the user to its "
+            "`may_act_for`",
+            code="not_delegated",
+        )
+
+
+def _require_sound(submission: TaskSubmitted, now: datetime) -> None:
+    if not 0 < len(submission.client_ref) <= 255:
+        raise Refused("a `client_ref` has 1 to 255 characters", code="bad_request")
+    if submission.kind not in SUBMITTABLE:
+        raise Refused(
+            f"kind `{submission.kind}` cannot be asked for on the bus", code="bad_request"
+        )
+    if submission.kind is TaskKind.CALL and submission.tool is None:
+        raise Refused("a call names its `tool`", code="bad_request")
+    if submission.deadline.tzinfo is None:
+        raise Refused("the deadline needs a time zone", code="bad_request")
+    if submission.deadline <= now:
+        raise Refused("the deadline is past", code="expired")
+    if submission.deadline > now + LONGEST_TASK:
+        raise Refused(f"the deadline is more than `{LONGEST_TASK}` away", code="bad_request")
+
+
+# -- the token endpoint ---------------------------------------------------------------------------
+
+
+def scopes_to_issue(asked: str | None, allowed: Sequence[str]) -> tuple[str, ...]:
+    """What a token says: of what was asked all that is allowed (RFC 6749 §3.3).
+
+    `Refused` (`invalid_scope`) where nothing of it is: clients ask for all that a resource knows.
+    """
+    if not asked or not asked.split():
+        return tuple(allowed)
+    granted = tuple(scope for scope in dict.fromkeys(asked.split()) if scope in allowed)
+    if not granted:
+        raise Refused(
+            f"none of the scopes `{asked}` is given to this client; it has "
+            f"{', '.join(f'`{scope}`' for scope in allowed) or 'none'}",
+            code="invalid_scope",
+        )
+    return granted
+
+
+def resources_to_issue(asked: Sequence[str], ours: str) -> tuple[str, ...]:
+    """The audiences of a token (RFC 8707 §2): the suite's edge, or parts of it."""
+    wanted = tuple(dict.fromkeys(one.rstrip("/") for one in asked)) or (ours,)
+    for one in wanted:
+        if "#" in one or not (one == ours or one.startswith(f"{ours}/")):
+            raise Refused(f"resource `{one}` is not part of `{ours}`", code="invalid_target")
+    return wanted
+
+
+def require_assertion(
+    claims: Claims, client_id: str, audiences: Collection[str], now: datetime
+) -> None:
+    """`Refused` unless a client's assertion is its own, for us and short-lived (RFC 7523 §3)."""
+    given = claims.get("aud")
+    named = {given} if isinstance(given, str) else {*(given or ())}
+    ends = claims.get("exp")
+    if not claims.get("iss") == claims.get("sub") == client_id:
+        raise Refused("`iss` and `sub` of the assertion are not the client", code="invalid_client")
+    if not named & {*audiences}:
+        raise Refused("the assertion is not for this issuer", code="invalid_client")
+    if not isinstance(ends, int | float) or not (
+        now - LEEWAY < datetime.fromtimestamp(min(ends, 2**33), now.tzinfo)
+        <= now + LONGEST_ASSERTION + LEEWAY
+    ):
+        raise Refused(
+            f"`exp` of the assertion is not within `{LONGEST_ASSERTION}`", code="invalid_client"
+        )
+
+
+def signs(keys: Sequence[SigningKey]) -> SigningKey | None:
+    """The key that signs now: the newest that was not replaced."""
+    current = [key for key in keys if key.published_until is None]
+    return max(current, key=lambda key: (key.created_at, key.kid), default=None)
+
+
+def to_forget(keys: Sequence[SigningKey], now: datetime) -> list[SigningKey]:
+    """Keys of which no token can be good any more."""
+    return [key for key in keys if key.published_until is not None and key.published_until <= now]
+
+
+# -- what people give to each other ---------------------------------------------------------------
+
+
+def require_may_give(roles: Sequence[str], giver: Sequence[str]) -> None:
+    """`Refused` for a role that does not exist, or that gives a right which the giver lacks."""
+    unknown = [role for role in roles if role not in RIGHTS]
+    if unknown:
+        raise Refused(
+            f"there is no role `{unknown[0]}`; there are "
+            + ", ".join(f"`{role}`" for role in RIGHTS),
+            code="invalid",
+        )
+    own = frozenset[str]().union(*(RIGHTS.get(role, frozenset()) for role in giver))
+    for role in roles:
+        if not RIGHTS[role] <= own:
+            raise Refused(
+                f"role `{role}` gives rights that you do not have; ask an `admin`", code="forbidden"
+            )

@@ -1,0 +1,35 @@
+"""Auth's tables. Agents, API keys, issuers and revocations are rows of `published`."""
+
+from sqlalchemy import Column, Index, MetaData, String, Table, Text
+
+from interlock.storage.columns import UtcDateTime
+from interlock.storage.tables import outbox_table, published_table
+
+METADATA = MetaData()
+outbox_table(METADATA)
+PUBLISHED = published_table(METADATA)
+TENANTS = Table(
+    "tenants",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+SIGNING_KEYS = Table(
+    "signing_keys",
+    METADATA,
+    Column("kid", String, primary_key=True),
+    Column("public", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("published_until", UtcDateTime),
+)
+SUBMISSIONS = Table(
+    "submissions",
+    METADATA,
+    Column("message", String, primary_key=True),
+    Column("ref", String, unique=True),
+    Column("request", String),
+    Column("effects", Text, nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    Index("submissions_by_age", "judged_at"),
+)

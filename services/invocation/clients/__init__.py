@@ -1,0 +1,34 @@
+"""Whom invocation calls: MCP servers over streamable HTTP (both eras) and over stdio.
+
+`Upstream` is the port, `Upstreams` the real thing, `MemoryUpstream` its twin.
+"""
+
+from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
+from services.invocation.clients.memory import MemoryUpstream
+from services.invocation.clients.port import (
+    Connection,
+    OnProgress,
+    Reach,
+    StdioCommand,
+    Upstream,
+    UpstreamAnswer,
+    UpstreamCall,
+    UpstreamError,
+)
+from services.invocation.clients.upstreams import Upstreams
+
+__all__ = [
+    "LOOPBACK",
+    "PRIVATE",
+    "AddressGuard",
+    "Connection",
+    "MemoryUpstream",
+    "OnProgress",
+    "Reach",
+    "StdioCommand",
+    "Upstream",
+    "UpstreamAnswer",
+    "UpstreamCall",
+    "UpstreamError",
+    "Upstreams",
+]

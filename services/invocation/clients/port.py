@@ -1,0 +1,136 @@
+"""How invocation calls an upstream: what goes out, what comes back, what a failure proves."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from interlock.contracts.catalogue import HttpConnection, Inspection, StdioConnection
+
+OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Told `(progress, total, message)`. It holds up the reading of the answer while it runs."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where an upstream is, and as whom it is called."""
+
+    tenant: str
+    server: str
+    at: HttpConnection | StdioConnection
+    authorization: str | None = field(default=None, repr=False)
+    """The value of the HTTP header `Authorization`, fetched by its caller; never logged."""
+
+    @property
+    def place(self) -> tuple[str, str, HttpConnection | StdioConnection]:
+        """The upstream itself, whoever calls."""
+        return self.tenant, self.server, self.at
+
+
+@dataclass(frozen=True)
+class StdioCommand:
+    """A process that an operator allows as an upstream. A connection only names it."""
+
+    name: str
+    command: str
+    """A path, or a program on PATH."""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Beside the few variables that every process is given."""
+    cwd: str | None = None
+
+
+@dataclass(frozen=True)
+class UpstreamCall:
+    """One attempt at one tool."""
+
+    connection: Connection
+    tool: str
+    arguments: str
+    """The exact JSON text of an object: over HTTP 2026-07-28 these bytes go on the wire."""
+    timeout: float
+    """Seconds, for everything: waiting for a connection, calling, reading the answer."""
+    definition: str = ""
+    """The tool's approved definition as JSON text: says which arguments are mirrored in headers."""
+    meta: Mapping[str, str] = field(default_factory=dict)
+    """For MCP `_meta`: `traceparent`, `tracestate`."""
+    task_id: str | None = None
+    """Sent in `_meta` under `interlock.contracts.upstream.TASK_ID_META`."""
+    on_progress: OnProgress | None = None
+
+
+@dataclass(frozen=True)
+class UpstreamAnswer:
+    """The tool answered."""
+
+    result: str
+    """The MCP `CallToolResult` as JSON text; over HTTP 2026-07-28 the exact text received."""
+    is_error: bool
+    """The tool itself says that it failed (`isError`)."""
+
+
+class Reach(StrEnum):
+    """How far a failed call came. At-most-once rests on this: in doubt it is `LOST`."""
+
+    NOT_SENT = "not_sent"
+    """Surely not executed; a repeat is always safe. No connection (name, address, TLS, pool,
+    handshake, process), or the server says that it did not take the request on: 429, 503 with
+    Retry-After (RFC 9110 §15.6.4), an ended session (404, MCP 2025-11-25 "Session Management"),
+    an unsupported protocol version (-32022)."""
+
+    LOST = "lost"
+    """Perhaps executed: bytes may have gone out, and what came back proves nothing. Timeout;
+    connection reset or closed, also at the moment of the write (a keep-alive connection that the
+    server closed just then looks the same as one that it closed after executing); process died;
+    5xx without a JSON-RPC answer (a proxy writes 502 and 504 when it has lost the server); 408;
+    202; an answer that is too large or unreadable (the tool did run)."""
+
+    ANSWERED = "answered"
+    """The server said no, or said nothing that a repeat could change: a JSON-RPC error, a redirect
+    (never followed), any other 4xx. -32603 "internal error" too: it is an answer, whatever effect
+    it may hide is for the upstream to say, and a blind repeat repairs no broken handler."""
+
+
+class UpstreamError(Exception):
+    """There is no result. `detail` is one sentence for people.
+
+    `error` is the JSON-RPC error as JSON text and `code` its code, where the upstream gave one;
+    `status` the HTTP status where that was not 200; `retry_after` is in seconds.
+    """
+
+    error: str | None = None
+    code: int | None = None
+    status: int | None = None
+    retry_after: float | None = None
+
+    def __init__(self, reach: Reach, detail: str) -> None:
+        super().__init__(detail)
+        self.reach = reach
+        self.detail = detail
+
+    def unsent(self) -> "UpstreamError":
+        """The same failure of what only prepared the call: a `LOST` preparation executed nothing."""
+        if self.reach is Reach.LOST:
+            self.reach = Reach.NOT_SENT
+        return self
+
+
+class Upstream(Protocol):
+    """Calls upstreams, one attempt each: whoever calls decides about a repeat.
+
+    Cancelling the caller cancels the call at the upstream. Raises `UpstreamError`, or
+    `Refused` where our own rules forbid the call: nothing was sent, and a repeat cannot help
+    (codes `unknown_command`, `address_not_allowed`, `bad_connection`).
+    """
+
+    async def call(self, request: UpstreamCall) -> UpstreamAnswer:
+        """Call a tool once."""
+        ...
+
+    async def inspect(self, connection: Connection, timeout: float = 30.0) -> Inspection:
+        """What the server says about itself, and all of its tools, as it defines them."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections; no process is left behind."""
+        ...

@@ -1,0 +1,150 @@
+"""How rows end: kept first, many in one transaction, then told, many in one publication."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from interlock.bus import Raw
+from interlock.contracts.outcomes import Attempt, TaskSettled
+from interlock.errors import Unavailable
+from services.invocation.handlers.around import Around, ended_as
+from services.invocation.handlers.combine import Combined
+from services.invocation.model import Again, Job, Outcome
+from services.invocation.store import Back, End, Late, Told, Write, Written
+
+log = structlog.get_logger()
+MOST = 256
+"""Rows in one transaction."""
+AWAY_SECONDS = 0.25
+"""Pause while the database is away; an outcome is worth waiting for."""
+OWN_SECONDS = 5.0
+"""Whoever ended a row has so long to tell it, before others do."""
+
+
+@dataclass(frozen=True)
+class _Telling:
+    raws: Sequence[Raw]
+    told: Told | None = None
+
+
+class Ends:
+    """Writes what became of rows, and states it."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._keep = Combined(self._written, MOST)
+        self._tell = Combined(self._published, MOST)
+        self._told: list[Told] = []
+        self._asides: set[asyncio.Task[None]] = set()
+        self._restarted = True
+
+    # -- keeping --------------------------------------------------------------------------------
+
+    async def keep(self, write: Write) -> Written:
+        """Durable when this returns, however long the database is away."""
+        while True:
+            try:
+                return await self._keep(write)
+            except Unavailable as error:
+                log.warning("journal.unavailable", why=error.detail)
+                await asyncio.sleep(AWAY_SECONDS)
+
+    def end(self, job: Job, outcome: Outcome, late: TaskSettled | None = None) -> End:
+        """The end of a job; `late` is what the same answer says should its lease be lost."""
+        raw = self._around.state(job, outcome)
+        attempts: tuple[Attempt, ...] = outcome.attempts
+        return End(
+            job=job,
+            ended_as=ended_as(outcome),
+            raw=raw,
+            attempts=attempts,
+            at=self._around.now(),
+            late=None if late is None else Late(late.outcome, self._around.state(job, late)),
+        )
+
+    def back(self, job: Job, again: Again) -> Back:
+        """Another attempt later."""
+        return Back(job, job.attempt, again.attempts, again.not_before)
+
+    def unused(self, job: Job) -> Back:
+        """The lease is given back; the call was not made."""
+        pause = timedelta(seconds=self._around.limits.first_pause)
+        return Back(job, job.attempt - 1, job.attempts, self._around.now() + pause)
+
+    async def _written(self, writes: Sequence[Write]) -> Sequence[Written]:
+        told, self._told = self._told, []
+        try:
+            return await self._around.journal.write(writes, told, self._around.now())
+        except BaseException:
+            self._told += told
+            raise
+
+    # -- telling --------------------------------------------------------------------------------
+
+    async def conclude(self, end: End, before: Sequence[Raw] = ()) -> Written:
+        """Keep an end, then tell it, with what is to be told before."""
+        written = await self.keep(end)
+        self.announce(end, written, before)
+        return written
+
+    def announce(self, end: End, written: Written, before: Sequence[Raw] = ()) -> None:
+        """Tell what was written, without making anybody wait: the relay repeats what gets lost."""
+        key = end.job.lease.key
+        if written.done:
+            self._count(end)
+            self.aside([*before, end.raw], Told(key, settled=False))
+        elif written.settled and end.late is not None:
+            self.aside([end.late.raw], Told(key, settled=True))
+        elif before:
+            self.aside(before)
+
+    def aside(self, raws: Sequence[Raw], told: Told | None = None) -> None:
+        """Publish soon. Without `told` nobody repeats what gets lost."""
+        task = asyncio.create_task(self._aside(self._tell(_Telling(raws, told))))
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def tell(self, raws: Sequence[Raw], told: Told) -> None:
+        """Publish; `Unavailable` where that fails for now."""
+        await self._tell(_Telling(raws, told))
+
+    async def idle(self) -> None:
+        """Wait until all that was asked for is written and told, or its telling failed."""
+        while self._asides:
+            await asyncio.wait(self._asides)
+        await self._keep.idle()
+
+    async def _aside(self, telling: Coroutine[Any, Any, None]) -> None:
+        try:
+            await telling
+        except Unavailable as error:
+            log.warning("outcome.unpublished", why=error.detail)
+
+    async def _published(self, tellings: Sequence[_Telling]) -> Sequence[None]:
+        await self._around.bus.publish([raw for telling in tellings for raw in telling.raws])
+        self._told += [telling.told for telling in tellings if telling.told is not None]
+        return [None] * len(tellings)
+
+    def _count(self, end: End) -> None:
+        self._around.metrics.tasks.labels(end.job.task.kind.value, end.ended_as.value).inc()
+
+    # -- the relay ------------------------------------------------------------------------------
+
+    async def relay(self) -> None:
+        """Publish what ended and was not told: after a restart all of it, later what got lost."""
+        await self.mark()
+        own = timedelta(0) if self._restarted else timedelta(seconds=OWN_SECONDS)
+        while found := await self._around.journal.unpublished(self._around.now() - own, MOST):
+            await self._around.bus.publish([raw for _, raws in found for raw in raws])
+            self._told += [told for told, _ in found]
+            await self.mark()
+        self._restarted = False
+
+    async def mark(self) -> None:
+        """Write down what went out; mostly that travels with other writes."""
+        if self._told:
+            await self._written([])

@@ -1,0 +1,285 @@
+"""The worker of one process: claims what it has room for, executes it, and says how it ended."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+
+from interlock.errors import Unavailable
+from services.invocation import decide
+from services.invocation.handlers.around import Around, itself
+from services.invocation.handlers.attempt import Attempts, Holding
+from services.invocation.handlers.ends import Ends
+from services.invocation.model import (
+    Again,
+    Call,
+    Control,
+    How,
+    Job,
+    Lease,
+    Terms,
+    Try,
+    Unfit,
+    Upstream,
+)
+from services.invocation.store import Wanted, Written
+
+log = structlog.get_logger()
+LOOK_SECONDS = 1.0
+"""How often rows that others left are looked for."""
+BEAT_SECONDS = 0.25
+"""Between two heartbeats, and so the longest that a control from elsewhere takes."""
+LAST_SECONDS = 5.0
+"""For what was interrupted to be written down."""
+
+
+class Worker:
+    """Holds leases, as many as the limits allow. Nothing of it outlives `drain`."""
+
+    def __init__(self, around: Around, ends: Ends) -> None:
+        self._around = around
+        self._ends = ends
+        self._attempts = Attempts(around, ends)
+        self._held: dict[Lease, Holding] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: Counter[Upstream] = Counter()
+        self._begun: set[Lease] = set()
+        self._awake = asyncio.Event()
+        self._claiming: asyncio.Future[bool] | None = None
+        self._behind = True
+        self._used = False
+        self._stopping = False
+
+    # -- room -----------------------------------------------------------------------------------
+
+    def reserve(self, upstream: Upstream) -> bool:
+        """Room for one call that is about to be accepted, if there is any and nobody waits."""
+        limits = self._around.limits
+        free = (
+            not self._stopping
+            and not self._behind
+            and self._around.published.fresh
+            and self._busy.total() < limits.total
+            and self._busy[upstream] < limits.per_server
+        )
+        if free:
+            self._busy[upstream] += 1
+        return free
+
+    def release(self, upstream: Upstream) -> None:
+        """Give room back."""
+        self._busy[upstream] -= 1
+        if self._busy[upstream] <= 0:
+            del self._busy[upstream]
+        if self._behind:
+            self._awake.set()
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._behind = True
+        self._awake.set()
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether it is in hand."""
+        return lease in self._held
+
+    def began(self, lease: Lease) -> bool:
+        """Whether its call was made, and nothing was written since."""
+        return lease in self._begun
+
+    # -- claiming -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Claim whenever there is room and work, until cancelled. A claim under way ends first."""
+        while True:
+            self._claiming = asyncio.ensure_future(self._claim())
+            if await asyncio.shield(self._claiming):
+                continue
+            self._awake.clear()
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._awake.wait()
+            except TimeoutError:
+                self._behind = True
+
+    async def _claim(self) -> bool:
+        """Whether another claim may get more."""
+        limits, around = self._around.limits, self._around
+        most = limits.total - self._busy.total()
+        if self._stopping or not self._behind or most <= 0 or not around.published.fresh:
+            return False
+        self._behind = False
+        since = asyncio.get_running_loop().time()
+        room = {upstream: limits.per_server - busy for upstream, busy in self._busy.items()}
+        wanted = Wanted(around.owner, most, room, limits.per_server, around.now())
+        try:
+            claimed = await around.journal.claim(wanted)
+        except BaseException:
+            self._behind = True
+            raise
+        for job in claimed.jobs:
+            self._busy[job.upstream] += 1
+            self.start(job, since)
+        self._behind = self._behind or claimed.more
+        return claimed.more and bool(claimed.jobs)
+
+    def start(self, job: Job, since: float) -> None:
+        """Execute a job whose lease is ours, and for which room was taken.
+
+        `since`: when its claim began, on the loop's clock.
+        """
+        holding = Holding(job, since)
+        self._held[job.lease] = holding
+        self._used = True
+        task = asyncio.create_task(self._execute(holding))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("execution.failed", exc_info=error)
+
+    # -- executing ------------------------------------------------------------------------------
+
+    async def _execute(self, holding: Holding) -> None:
+        try:
+            await self._handle(holding)
+        finally:
+            self._held.pop(holding.job.lease, None)
+            self.release(holding.job.upstream)
+
+    async def _handle(self, holding: Holding) -> None:
+        job = holding.job
+        try:
+            found = await self._look(holding)
+        except Unavailable as error:
+            log.warning("execution.postponed", task_id=job.task.id, why=error.detail)
+            await self._ends.keep(self._ends.unused(job))
+            return
+        if found is None:
+            log.warning("lease.lost", task_id=job.task.id, fence=job.lease.fence)
+        elif isinstance(found, Unfit):
+            outcome = decide.failed(job.task, found, job.attempts)
+            await self._ends.conclude(self._ends.end(job, outcome))
+        elif holding.interrupted:
+            await self._ends.keep(self._ends.unused(job))
+        else:
+            await self._call(holding, found)
+
+    async def _look(self, holding: Holding) -> Call | Unfit | None:
+        """What to call, why not, or None where the lease may not be ours any more.
+
+        A *no* is final only after the newest published state was seen.
+        """
+        around, job = self._around, holding.job
+        found = decide.look(job, around.published.world(job.task), around.now())
+        if isinstance(found, Unfit) and found.code != "expired":
+            await around.published.confirm()
+            found = decide.look(job, around.published.world(job.task), around.now())
+        age = asyncio.get_running_loop().time() - holding.since
+        if age >= around.limits.lease_seconds and await around.journal.leased(job.lease) is None:
+            return None
+        return found
+
+    async def _call(self, holding: Holding, call: Call) -> None:
+        job = holding.job
+        self._begun.add(job.lease)
+        if holding.control is not None:
+            tried, seconds = Try(How.NOT_SENT, "cancelled before the call"), 0.0
+        else:
+            tried, seconds = await self._attempts.make(holding, call)
+        tried = decide.bounded(tried, self._around.limits)
+        written = await self._write(holding, call, tried, seconds)
+        if written.control is not None:
+            holding.control = written.control
+            await self._write(holding, call, tried, seconds)
+        self._begun.discard(job.lease)
+
+    async def _write(self, holding: Holding, call: Call, tried: Try, seconds: float) -> Written:
+        around, job = self._around, holding.job
+        terms = Terms(
+            repeatable=call.repeatable,
+            most_attempts=around.limits.attempts,
+            pause=decide.pause(job.attempt, around.chance(), around.limits),
+            control=holding.control,
+        )
+        follows = decide.after(job, tried, seconds, terms, around.now())
+        if isinstance(follows, Again):
+            return await self._again(holding, follows)
+        late = decide.settlement(job.task, tried, itself(job.task.tenant))
+        untold, holding.untold = holding.untold, []
+        return await self._ends.conclude(self._ends.end(job, follows, late), untold)
+
+    async def _again(self, holding: Holding, again: Again) -> Written:
+        written = await self._ends.keep(self._ends.back(holding.job, again))
+        if written.done:
+            self._ends.aside(holding.untold)
+            pause = (again.not_before - self._around.now()).total_seconds()
+            asyncio.get_running_loop().call_later(max(pause, 0.0), self.wake)
+        return written
+
+    # -- heartbeat and controls -----------------------------------------------------------------
+
+    async def beats(self) -> None:
+        """Show life while anything is held, and hear what is to stop, until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """One heartbeat, if one is due. A database that is away is waited for elsewhere."""
+        if not self._held and not self._used:
+            return
+        self._used = False
+        try:
+            controls = await self._around.journal.beat(self._around.owner)
+        except Unavailable as error:
+            log.warning("heartbeat.missed", why=error.detail)
+            return
+        for lease, control in controls.items():
+            self.stop(lease, control)
+
+    def stop(self, lease: Lease, control: Control) -> None:
+        """Stop a task, if it is in hand here and was not told before."""
+        holding = self._held.get(lease)
+        if holding is not None and holding.control is None:
+            holding.stop(control)
+
+    # -- stopping -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._stopping = True
+
+    async def drain(self, seconds: float) -> None:
+        """Let calls in hand end; then let go what is left, and give back what was not begun.
+
+        What may be repeated is ready for others afterwards; the rest becomes unknown.
+        """
+        self.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
+        while self._tasks and loop.time() < until:
+            await asyncio.wait(self._tasks, timeout=min(BEAT_SECONDS, until - loop.time()))
+            await self.beat()
+        for holding in list(self._held.values()):
+            holding.stop(None)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+        await self._give_back(await self._around.journal.leases())
+        await self._ends.idle()
+        await self._ends.mark()
+        await self._around.journal.retire(self._around.owner)
+
+    async def _give_back(self, leases: Iterable[Lease]) -> None:
+        """Leases of ours that never got into our hands: their call was not made."""
+        for lease in leases:
+            mine = lease.owner == self._around.owner
+            if mine and not self.holds(lease) and not self.began(lease):
+                found = await self._around.journal.leased(lease)
+                if found is not None:
+                    await self._ends.keep(self._ends.unused(found[0]))

@@ -1,0 +1,6 @@
+"""`python -m interlock.cli`."""
+
+from interlock.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,91 @@
+"""How a command reaches the suite."""
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from interlock.cli.output import CANNOT, say
+from interlock.errors import InterlockError, Refused
+
+if TYPE_CHECKING:
+    from interlock.sdk import Interlock
+
+T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the suite is, and as whom to speak to it."""
+
+    url: str
+    token: str | None
+    data: Path
+
+    def credential(self) -> str:
+        """The given token, else the operator's key that the first start wrote."""
+        if self.token:
+            return self.token
+        path = self.data / "operator.key"
+        try:
+            return path.read_text("utf-8").strip()
+        except OSError:
+            raise Refused(
+                f"there is no token: give `--token` or `INTERLOCK_TOKEN` (no operator's key at "
+                f"`{path}`)"
+            ) from None
+
+
+def target(url: str | None, token: str | None, data: Path | None) -> Target:
+    """From options, else from the environment, else the defaults."""
+    return Target(
+        url or os.environ.get("INTERLOCK_URL") or DEFAULT_URL,
+        token or os.environ.get("INTERLOCK_TOKEN"),
+        data or Path(os.environ.get("INTERLOCK_DATA", ".interlock")),
+    )
+
+
+def ask(context: typer.Context, work: "Callable[[Interlock], Awaitable[T]]") -> T:
+    """Run `work` with a client of the suite; an error is one line and exit code 2."""
+
+    async def main() -> T:
+        from interlock.sdk import Interlock  # noqa: PLC0415 half a second that `--help` saves
+
+        chosen: Target = context.obj
+        async with Interlock(chosen.url, chosen.credential()) as client:
+            return await work(client)
+
+    return answered(lambda: asyncio.run(main()))
+
+
+def request(context: typer.Context, method: str, path: str, body: Any = None, wait: int = 0) -> Any:
+    """One request's JSON answer."""
+    headers = {"Prefer": f"wait={wait}"} if wait else {}
+    return ask(context, lambda client: client.request(method, path, body, headers))
+
+
+def answered(work: Callable[[], T]) -> T:
+    """What `work` returns; an error that is told on purpose is one line and exit code 2."""
+    try:
+        return work()
+    except InterlockError as error:
+        say(f"interlock: {error.detail}")
+        raise typer.Exit(CANNOT) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `15m`, `2h`, `1d` in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if found is None:
+        raise typer.BadParameter(f"`{text}` is no time; write `90s`, `15m`, `2h` or `1d`")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]

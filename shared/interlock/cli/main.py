@@ -1,0 +1,45 @@
+"""The `interlock` command. Groups are imported by typer's own laziness: none does work on import."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlock.cli import access, audit, dead, policy, servers, suite, tasks
+from interlock.cli.connection import target
+
+app = typer.Typer(
+    name="interlock",
+    help="The governed path between AI agents and their tools.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+suite.add_to(app)
+app.add_typer(servers.app, name="server")
+app.add_typer(access.agents, name="agent")
+app.add_typer(access.keys, name="key")
+app.add_typer(tasks.app, name="task")
+app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+app.add_typer(dead.app, name="dead")
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="The suite's URL [INTERLOCK_URL].")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="API key or access token [INTERLOCK_TOKEN].")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder [INTERLOCK_DATA, .interlock].")
+    ] = None,
+) -> None:
+    """Options before the command say where the suite is, and as whom to speak to it."""
+    context.obj = target(url, token, data)
+
+
+def run() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,129 @@
+"""`interlock task`: ask for work, follow it, decide on it."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interlock.cli.connection import Json, ask, request, seconds
+from interlock.cli.output import NO, print_fields, print_json, print_line, say
+
+if TYPE_CHECKING:
+    from interlock.sdk import Event, Interlock, Outcome
+
+app = typer.Typer(help="Tasks: governed requests for work.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="The task's id.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded.")]
+
+
+@app.command()
+def submit(  # noqa: PLR0913 one option for each field of a task
+    context: typer.Context,
+    server: Annotated[str, typer.Argument(help="The server's name.")],
+    tool: Annotated[str, typer.Argument(help="The tool's name.")],
+    arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
+    wait: Annotated[str, typer.Option(help="How long to wait for its end (`0`: not).")] = "30s",
+    key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for a call of a tool."""
+    try:
+        parsed = json.loads(arguments)
+    except ValueError as error:
+        raise typer.BadParameter(f"the arguments are no JSON: {error}") from None
+
+    async def work(client: "Interlock") -> "Outcome":
+        handle = await client.submit(server, tool, parsed, idempotency_key=key)
+        return await handle.outcome(seconds(wait))
+
+    _show(ask(context, work), as_json)
+
+
+@app.command()
+def show(context: typer.Context, task: Id, as_json: Json = False) -> None:
+    """Where a task stands, or how it ended."""
+    _show(ask(context, lambda client: client.task(task).show()), as_json)
+
+
+@app.command()
+def watch(context: typer.Context, task: Id, as_json: Json = False) -> None:
+    """Follow a task until it ends."""
+
+    async def work(client: "Interlock") -> "Outcome":
+        handle = client.task(task)
+        async for event in handle.events():
+            _print_event(event, as_json)
+        return await handle.show()
+
+    outcome = ask(context, work)
+    if not outcome.succeeded:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def cancel(context: typer.Context, task: Id) -> None:
+    """Ask for a task's end."""
+    ask(context, lambda client: client.task(task).cancel())
+    say(f"cancelling was asked for; `interlock task show {task}` tells how it ends")
+
+
+@app.command()
+def approve(
+    context: typer.Context, task: Id, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Let a held task run. Nobody approves an own request."""
+    _decide(context, task, "approve", reason, as_json)
+
+
+@app.command()
+def refuse(context: typer.Context, task: Id, reason: Reason = "", as_json: Json = False) -> None:
+    """Deny a held task."""
+    _decide(context, task, "refuse", reason, as_json)
+
+
+@app.command()
+def settle(
+    context: typer.Context,
+    task: Id,
+    outcome: Annotated[str, typer.Argument(help="succeeded or failed")],
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Say how a task of unknown outcome really ended."""
+    body = {"outcome": outcome, "reason": reason}
+    told = request(context, "POST", f"/invocation/v1/tasks/{task}/settle", body)
+    if as_json:
+        print_json(told)
+    else:
+        say(f"task `{task}` is settled: {outcome}")
+
+
+def _decide(context: typer.Context, task: str, answer: str, reason: str, as_json: bool) -> None:
+    path = f"/policy/v1/tasks/{task}/{answer}"
+    told = request(context, "POST", path, {"reason": reason})
+    if as_json:
+        print_json(told)
+    else:
+        say(f"task `{task}`: {told.get('state', answer)}")
+
+
+def _show(outcome: "Outcome", as_json: bool) -> None:
+    if as_json:
+        print_json(dict(outcome.document))
+    else:
+        shown: dict[str, Any] = dict(outcome.document)
+        shown.pop("result", None)
+        print_fields(shown)
+        if outcome.result is not None:
+            print_line(outcome.text or json.dumps(outcome.result, ensure_ascii=False, indent=2))
+    if outcome.state.final and not outcome.succeeded:
+        raise typer.Exit(NO)
+
+
+def _print_event(event: "Event", as_json: bool) -> None:
+    if as_json:
+        print_line(json.dumps({"id": event.id, "type": event.type, "data": event.data}))
+        return
+    data = event.data
+    words = [str(data[name]) for name in ("time", "state", "message", "reason") if data.get(name)]
+    print_line("  ".join([event.type, *words]))

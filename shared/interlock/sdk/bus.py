@@ -1,0 +1,75 @@
+"""An agent that publishes its tasks straight to the bus."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from interlock.bus import Keyring, Raw, Stamp
+from interlock.bus.redis import RedisBus
+from interlock.contracts.ids import TaskId, derived
+from interlock.identity.submissions import AgentKey, Request, requested
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 the edge of an agent's own process
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A call to ask for. The same `client_ref` again is the same task."""
+
+    client_ref: str
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    within: timedelta = timedelta(hours=1)
+    """Until its deadline."""
+
+
+class BusAgent:
+    """`async with BusAgent(url, key) as agent: await agent.submit([Submission(…)])`.
+
+    It signs with its own Ed25519 key, which auth must know, and only appends to `task.submitted`.
+    Outcomes do not come back over the bus: await them by the task's id over HTTP (`Interlock`).
+    """
+
+    def __init__(
+        self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._key = key
+        self._now = now
+        self._bus = RedisBus(bus_url, Keyring({}), now)
+
+    async def __aenter__(self) -> Self:
+        await self._bus.open(consumes=False)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._bus.close()
+
+    def task_id(self, client_ref: str) -> TaskId:
+        """The task that a submission under this reference is."""
+        return TaskId(derived("bus", self._key.tenant, self._key.signer.service, client_ref))
+
+    async def submit(self, submissions: Sequence[Submission]) -> Sequence[TaskId]:
+        """Publish them all, durably; their tasks' ids. `Unavailable` where the bus is away."""
+        await self._bus.publish([self._signed(one) for one in submissions])
+        return [self.task_id(one.client_ref) for one in submissions]
+
+    def _signed(self, one: Submission) -> Raw:
+        now = self._now()
+        arguments = orjson.dumps(one.arguments).decode()
+        request = Request(one.client_ref, one.server, one.tool, arguments, now + one.within)
+        fact = self._key.submit(request, now)
+        stamp = Stamp(f"agent:{fact.agent}", Keyring({}), self._now)
+        made = derived("submission", fact.tenant, fact.agent, one.client_ref, requested(fact))
+        return stamp.state(fact, made, None, None)

@@ -1,0 +1,180 @@
+"""The client of the gateway's REST API."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from interlock.errors import InterlockError, Refused, Unavailable
+from interlock.sdk.credentials import ApiKey, Credential
+from interlock.sdk.sse import read_events
+from interlock.sdk.task import Event, Outcome
+
+LONGEST_WAIT = 50
+"""Seconds that one request waits for an outcome; longer waits are several requests."""
+
+
+class Interlock:
+    """`async with Interlock(url, key) as interlock: await interlock.call("crm", "search", {…})`.
+
+    Errors that the gateway tells are raised as `Refused` (its code and sentence) or, where a repeat
+    may help, `Unavailable`. How a task ended is never an error: see `Outcome`.
+    """
+
+    def __init__(self, url: str, credential: Credential | str) -> None:
+        self.url = url.rstrip("/")
+        self._credential = ApiKey(credential) if isinstance(credential, str) else credential
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        self._session = aiohttp.ClientSession(timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use `async with Interlock(…)`")
+        return self._session
+
+    async def call(
+        self, server: str, tool: str, arguments: Mapping[str, Any], *, timeout: float = 60.0
+    ) -> Outcome:
+        """Call a tool and wait for how it ends; after `timeout` seconds, for where it stands."""
+        handle = await self.submit(server, tool, arguments)
+        return await handle.outcome(timeout)
+
+    async def submit(
+        self,
+        server: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        deadline_seconds: float | None = None,
+    ) -> "TaskHandle":
+        """Ask for a call. With an idempotency key a repeat of this is the same task."""
+        body: dict[str, Any] = {"server": server, "tool": tool, "arguments": dict(arguments)}
+        if deadline_seconds is not None:
+            body["deadline_seconds"] = deadline_seconds
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        document = await self.request("POST", "/v1/tasks", body, headers)
+        return TaskHandle(self, document["id"])
+
+    def task(self, task_id: str) -> "TaskHandle":
+        """A task by its id."""
+        return TaskHandle(self, task_id)
+
+    async def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tools that this caller may use."""
+        found: Sequence[Mapping[str, Any]] = (await self.request("GET", "/v1/tools"))["tools"]
+        return found
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request to any door of the suite; its JSON answer, None where it has no body."""
+        try:
+            async with self.session.request(
+                method, self.url + path, json=body, headers=await self._headers(headers)
+            ) as answer:
+                return await _told(answer)
+        except aiohttp.ClientConnectionError as error:
+            raise Unavailable(
+                f"cannot reach Interlock at `{self.url}`: {error}; is it up? (`interlock up`)",
+                code="unreachable",
+            ) from None
+
+    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[Event]:
+        """Server-sent events at `path`, until the server ends the stream."""
+        try:
+            async with self.session.get(
+                self.url + path,
+                headers=await self._headers({"Accept": "text/event-stream", **headers}),
+            ) as answer:
+                if answer.status != 200:
+                    await _told(answer)
+                async for event in read_events(answer.content):
+                    yield event
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"the stream of `{path}` broke: {error}") from None
+
+    async def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        token = await self._credential.token(self.session, self.url)
+        return {"Authorization": f"Bearer {token}", **(more or {})}
+
+
+@dataclass(frozen=True)
+class TaskHandle:
+    """One task, wherever it was asked for."""
+
+    client: Interlock
+    id: str
+
+    async def show(self, wait: float = 0) -> Outcome:
+        """Where it stands; the gateway waits up to `wait` seconds for its end."""
+        headers = {"Prefer": f"wait={int(wait)}"} if wait >= 1 else {}
+        path = f"/v1/tasks/{self.id}"
+        return Outcome.read(await self.client.request("GET", path, None, headers))
+
+    async def outcome(self, timeout: float = 60.0) -> Outcome:
+        """How it ended; after `timeout` seconds, where it stands."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        while True:
+            left = until - loop.time()
+            found = await self.show(min(max(left, 0), LONGEST_WAIT))
+            if found.state.final or left <= 1:
+                return found
+
+    async def events(self, after: str = "") -> AsyncIterator[Event]:
+        """Milestones as they happen, from the first on or after `after`; resumes when it breaks."""
+        ended = False
+        while not ended:
+            headers = {"Last-Event-ID": after} if after else {}
+            try:
+                async for event in self.client.stream(f"/v1/tasks/{self.id}/events", headers):
+                    after = event.id or after
+                    yield event
+                ended = (await self.show()).state.final
+            except Unavailable:
+                await asyncio.sleep(0.5)
+
+    async def cancel(self) -> None:
+        """Ask for its end; whether that came in time is its outcome."""
+        await self.client.request("DELETE", f"/v1/tasks/{self.id}")
+
+
+async def _told(answer: aiohttp.ClientResponse) -> Any:
+    text = await answer.text()
+    if answer.status < 400:
+        return json.loads(text) if text else None
+    raise _error(answer.status, text, answer.headers.get("Retry-After"))
+
+
+def _error(status: int, text: str, retry_after: str | None) -> InterlockError:
+    try:
+        problem = json.loads(text)
+        detail, code = str(problem.pop("detail")), str(problem.pop("code"))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        problem, code = {}, "http"
+        detail = f"the server answered `{status}`: {text[:200]}"
+    if status == 503:
+        return Unavailable(detail, code=code, retry_after=float(retry_after or 1))
+    return Refused(detail, code=code, data=problem)
