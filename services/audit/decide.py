@@ -74,7 +74,7 @@ def entry_of(arrival: Arrival, arrived_at: int) -> Entry:
 def index_of(raw: Raw, fact: Fact | None) -> Index:
     """What a message is found by; of one that is not believed only what its outside claims."""
     told = raw.attributes
-    outside = {
+    outside: dict[str, Any] = {
         "topic": raw.topic.value,
         "type": _clean(told.get("ce_type", "")),
         "source": _clean(told.get("ce_source", "")),

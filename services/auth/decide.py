@@ -176,3 +176,16 @@ def require_may_give(roles: Sequence[str], giver: Sequence[str]) -> None:
             raise Refused(
                 f"role `{role}` gives rights that you do not have; ask an `admin`", code="forbidden"
             )
+
+
+def key_to_bind(thumbprints: Sequence[str], wanted: str | None) -> str:
+    """The key that a delegation is bound to: the one named, or the only one there is."""
+    if wanted is None and len(thumbprints) == 1:
+        return thumbprints[0]
+    if wanted is None or wanted not in thumbprints:
+        raise Refused(
+            "name the `key` (its thumbprint) to which the delegation is bound; the agent has "
+            + (", ".join(f"`{one}`" for one in thumbprints) or "none"),
+            code="invalid",
+        )
+    return wanted

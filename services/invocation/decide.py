@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from interlock.contracts.catalogue import Connection
+from interlock.contracts.catalogue import Connection, ServerRecord
 from interlock.contracts.outcomes import (
     Attempt,
     Settlement,
@@ -44,27 +44,30 @@ def look(job: Job, world: World, now: datetime) -> Call | Unfit:
 
     The grant was true when it was signed; this is what has changed since.
     """
-    task = job.task
-    left = (task.deadline - now).total_seconds()
+    left = (job.task.deadline - now).total_seconds()
     if left <= 0:
-        return expired(task)
+        return expired(job.task)
     if stopped := _revoked(job, world):
         return stopped
-    if task.kind is TaskKind.INSPECT:
+    if job.task.kind is TaskKind.INSPECT:
         return _inspection(job, left)
-    if task.kind is not TaskKind.CALL:
-        return Unfit("unsupported", f"tasks of kind `{task.kind}` cannot be executed here")
-    server = world.server
-    if server is None:
-        return Unfit("stale", f"server `{task.server}` is not in the catalogue any more")
-    if not server.lifecycle.callable:
-        return Unfit("stale", f"server `{task.server}` is `{server.lifecycle}` now, not callable")
+    if job.task.kind is TaskKind.CALL:
+        return _tool(job, world.server, left)
+    return Unfit("unsupported", f"tasks of kind `{job.task.kind}` cannot be executed here")
+
+
+def _tool(job: Job, server: ServerRecord | None, left: float) -> Call | Unfit:
+    task = job.task
+    if server is None or not server.lifecycle.callable:
+        state = f"`{server.lifecycle}`" if server is not None else "not in the catalogue"
+        return Unfit("stale", f"server `{task.server}` is {state} now, so it cannot be called")
     tool = server.tool(task.tool)
     if tool is None:
         return Unfit("stale", f"server `{task.server}` does not offer `{task.tool}` any more")
     if tool.digest != job.tool_digest:
         return Unfit("stale", f"tool `{task.tool}` changed since it was granted; ask again")
-    return Call(server.connection, min(tool.timeout_seconds, left), tool.repeatable)
+    timeout = min(tool.timeout_seconds, left)
+    return _call(Call(server.connection, timeout, tool.repeatable, tool.definition), task)
 
 
 def _inspection(job: Job, left: float) -> Call | Unfit:
@@ -72,7 +75,18 @@ def _inspection(job: Job, left: float) -> Call | Unfit:
         connection = _CONNECTION.validate_json(job.arguments)
     except ValidationError:
         return Unfit("bad_arguments", "the arguments of an `inspect` task are no connection")
-    return Call(connection, min(INSPECT_SECONDS, left), repeatable=True)
+    return _call(Call(connection, min(INSPECT_SECONDS, left), repeatable=True), job.task)
+
+
+def _call(call: Call, task: Task) -> Call | Unfit:
+    credential = getattr(call.connection, "credential", None)
+    if credential is not None:
+        return Unfit(
+            "no_credential",
+            f"server `{task.server}` needs the credential `{credential}`, and there is no secret "
+            "store to fetch it from",
+        )
+    return call
 
 
 def _revoked(job: Job, world: World) -> Unfit | None:
@@ -115,6 +129,7 @@ def bounded(tried: Try, limits: Limits) -> Try:
         How.ERROR,
         f"the upstream answered with `{size}` bytes, more than the `{limits.result_bytes}` that "
         "can be delivered; it did execute the call",
+        code="too_large",
     )
 
 
@@ -135,7 +150,7 @@ def after(job: Job, tried: Try, seconds: float, terms: Terms, now: datetime) -> 
     if tried.how is How.ERROR:
         return TaskFailed(
             task=job.task,
-            code="upstream_error",
+            code=tried.code,
             reason=tried.detail,
             error=tried.error,
             attempts=attempts,
@@ -160,9 +175,7 @@ def _stopped(
     job: Job, control: Control, attempts: tuple[Attempt, ...], safe: bool
 ) -> TaskCancelled | TaskUnknown:
     if safe:
-        return TaskCancelled(
-            task=job.task, by=control.by, reason=control.reason, attempts=attempts
-        )
+        return TaskCancelled(task=job.task, by=control.by, reason=control.reason, attempts=attempts)
     return TaskUnknown(
         task=job.task,
         code="cancel_unconfirmed",
@@ -238,15 +251,11 @@ def watch(
 ) -> dict[Lease, Pulse]:
     """What is known after another look: leases that moved, or are new, begin anew."""
     return {
-        lease: seen[lease]
-        if lease in seen and seen[lease].beat == beat
-        else Pulse(beat, clock)
+        lease: seen[lease] if lease in seen and seen[lease].beat == beat else Pulse(beat, clock)
         for lease, beat in beats.items()
     }
 
 
 def dead(seen: Mapping[Lease, Pulse], clock: float, limits: Limits) -> list[Lease]:
     """Leases whose holder has not moved for `lease_seconds`."""
-    return [
-        lease for lease, pulse in seen.items() if clock - pulse.since >= limits.lease_seconds
-    ]
+    return [lease for lease, pulse in seen.items() if clock - pulse.since >= limits.lease_seconds]

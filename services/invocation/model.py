@@ -84,7 +84,7 @@ class How(StrEnum):
     ANSWERED = "answered"
     """The upstream gave a result."""
     ERROR = "error"
-    """The upstream answered that it will not (JSON-RPC error)."""
+    """The upstream answered that it will not (JSON-RPC error), or our own rules forbid the call."""
     NOT_SENT = "not_sent"
     """Surely not executed: a repeat is always safe."""
     LOST = "lost"
@@ -97,6 +97,8 @@ class Try:
 
     how: How
     detail: str = ""
+    code: str = "upstream_error"
+    """Of the task's failure, where the attempt ends it with `ERROR`."""
     result: str | None = None
     """Exact JSON text, where it was answered."""
     is_error: bool = False
@@ -142,6 +144,8 @@ class Call:
     timeout: float
     """Seconds."""
     repeatable: bool
+    definition: str = ""
+    """The tool's, as it was approved."""
 
 
 @dataclass(frozen=True)

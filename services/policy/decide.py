@@ -1,12 +1,13 @@
 """Every rule of policy beside Cedar's, as functions of their arguments."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from interlock.contracts.access import PermissionRecord, PolicySetRecord, PolicyText
 from interlock.contracts.catalogue import ServerRecord, ToolRecord
-from interlock.contracts.ids import PolicyId, derived
+from interlock.contracts.ids import NAME, PolicyId, derived
 from interlock.contracts.outcomes import TaskDenied, TaskFailed, TaskHeld
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind
 from interlock.errors import Refused
@@ -209,7 +210,8 @@ def with_policies(
     record: PolicySetRecord, texts: Mapping[str, str], gone: Sequence[str] | set[str]
 ) -> PolicySetRecord:
     """The set with `texts` by name, and without `gone`; policies are kept in order of names."""
-    all_texts = {one.name: one.text for one in record.policies if one.name not in gone} | texts
+    all_texts = {one.name: one.text for one in record.policies if one.name not in gone}
+    all_texts.update(texts)
     policies = tuple(PolicyText(name=name, text=text) for name, text in sorted(all_texts.items()))
     return record.model_copy(update={"policies": policies})
 
@@ -227,6 +229,16 @@ def with_permissions(
         )
     entries = tuple(others[name] for name in sorted(others))
     return record.model_copy(update={"permissions": entries})
+
+
+def require_name(what: str, name: str) -> None:
+    """`Refused` (`invalid`) for a name that a policy or an agent cannot have."""
+    if not re.fullmatch(NAME, name):
+        raise Refused(
+            f"`{name}` cannot name this {what}: use lower-case letters, digits and hyphens, "
+            "at most 64",
+            code="invalid",
+        )
 
 
 def require_own(name: str, from_folder: Sequence[str]) -> None:

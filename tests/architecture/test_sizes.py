@@ -31,6 +31,7 @@ def test_no_function_is_too_long() -> None:
     assert not [
         shown(path, line)
         for path in modules(SERVICES, SHARED)
+        if "migrations" not in path.parts  # a list of columns, not logic
         for line in long_functions(path.read_text("utf-8"))
     ]
 

@@ -94,7 +94,10 @@ class MemoryRecords:
         return sorted(self.known)
 
     def add_tenant(self, name: str, now: datetime) -> bool:
-        return self.known.setdefault(name, now) is now
+        if name in self.known:
+            return False
+        self.known[name] = now
+        return True
 
     def signing_keys(self) -> Sequence[SigningKey]:
         return list(self.keys.values())

@@ -55,7 +55,7 @@ class AddressGuard:
             address.is_global and not address.is_multicast and not address.is_reserved
         )
 
-    def socket(self, info: tuple[Any, ...]) -> socket.socket:
+    def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for one resolved address; `PermissionError` if it may not be dialled."""
         family, kind, protocol, _, (host, *_) = info
         if not self.allows(host):

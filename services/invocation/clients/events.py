@@ -11,7 +11,7 @@ class EventReader:
     """Bytes in, the data of each `message` event out."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._read = 0
         self._data: list[bytes] = []
         self._type = b"message"
@@ -21,12 +21,12 @@ class EventReader:
         self._read += len(chunk)
         if self._read > LARGEST:
             raise TooLarge
+        self._rest += chunk
         if b"\n" not in chunk and b"\r" not in chunk:
-            self._rest += chunk
             return []
-        lines = (self._rest + chunk).splitlines(keepends=True)
+        lines = bytes(self._rest).splitlines(keepends=True)
         # A last line without an end goes on; a last `\r` may be half of `\r\n`.
-        self._rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        self._rest = bytearray(b"" if lines[-1].endswith(b"\n") else lines.pop())
         return [data for line in lines if (data := self._line(line.rstrip(b"\r\n"))) is not None]
 
     def _line(self, line: bytes) -> bytes | None:

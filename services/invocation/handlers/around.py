@@ -11,7 +11,7 @@ from interlock.contracts.task import Principal, PrincipalKind, Task, TaskEvent, 
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS, StateReader
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces
-from services.invocation.clients import Upstreams
+from services.invocation.clients import Upstream
 from services.invocation.model import Job, Limits, Outcome, World
 from services.invocation.store import Journal
 
@@ -51,7 +51,7 @@ class Around:
     owner: str
     """A name that no other process has or will have: the owner of its leases."""
     journal: Journal
-    upstreams: Upstreams
+    upstream: Upstream
     published: Published
     bus: Bus
     stamp: Stamp

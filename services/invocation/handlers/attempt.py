@@ -12,8 +12,15 @@ from opentelemetry.trace import SpanKind
 from interlock.bus import Raw
 from interlock.contracts.outcomes import TaskProgressed, TaskStarted
 from interlock.contracts.task import TaskKind
+from interlock.errors import Refused
 from interlock.telemetry.traces import traceparent_of
-from services.invocation.clients import Certainty, OnProgress, UpstreamCall, UpstreamError
+from services.invocation.clients import (
+    Connection,
+    OnProgress,
+    Reach,
+    UpstreamCall,
+    UpstreamError,
+)
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.ends import Ends
 from services.invocation.model import Call, Control, How, Job, Try
@@ -90,28 +97,29 @@ class Attempts:
 
     async def _call(self, holding: Holding, call: Call, traceparent: str | None) -> Try:
         task = holding.job.task
+        connection = Connection(task.tenant, task.server, call.connection)
         async with asyncio.timeout(call.timeout + GRACE_SECONDS):
             try:
                 if task.kind is TaskKind.INSPECT:
-                    found = await self._around.upstreams.inspect(
-                        task.tenant, call.connection, timeout=call.timeout
-                    )
+                    found = await self._around.upstream.inspect(connection, call.timeout)
                     return Try(How.ANSWERED, result=found.model_dump_json())
-                answer = await self._around.upstreams.call(
+                answer = await self._around.upstream.call(
                     UpstreamCall(
-                        tenant=task.tenant,
-                        connection=call.connection,
+                        connection=connection,
                         tool=task.tool or "",
                         arguments=holding.job.arguments,
                         timeout=call.timeout,
-                        task_id=task.id,
+                        definition=call.definition,
                         meta={"traceparent": traceparent} if traceparent else {},
+                        task_id=task.id,
                         on_progress=self._progress(holding),
                     )
                 )
                 return Try(How.ANSWERED, result=answer.result, is_error=answer.is_error)
             except UpstreamError as error:
                 return _tried(error)
+            except Refused as error:
+                return Try(How.ERROR, error.detail, code=error.code)
 
     # -- what is told on the way ----------------------------------------------------------------
 
@@ -172,8 +180,8 @@ class Attempts:
 def _tried(error: UpstreamError) -> Try:
     """An upstream's error in our own words."""
     how = {
-        Certainty.ANSWERED: How.ERROR,
-        Certainty.NOT_SENT: How.NOT_SENT,
-        Certainty.LOST: How.LOST,
-    }[error.certainty]
+        Reach.ANSWERED: How.ERROR,
+        Reach.NOT_SENT: How.NOT_SENT,
+        Reach.LOST: How.LOST,
+    }[error.reach]
     return Try(how, error.detail, error=error.error, retry_after=error.retry_after or 0.0)

@@ -98,12 +98,16 @@ class Ends:
             self._count(end)
             self.aside([*before, end.raw], Told(key, settled=False))
         elif written.settled and end.late is not None:
-            self.aside([end.late.raw], Told(key, settled=True))
-        elif before:
+            log.info("task.settled", task_id=end.job.task.id, outcome=end.late.settled_as.value)
+            self.aside([*before, end.late.raw], Told(key, settled=True))
+        else:
+            log.warning("lease.lost", task_id=end.job.task.id, fence=end.job.lease.fence)
             self.aside(before)
 
     def aside(self, raws: Sequence[Raw], told: Told | None = None) -> None:
         """Publish soon. Without `told` nobody repeats what gets lost."""
+        if not raws:
+            return
         task = asyncio.create_task(self._aside(self._tell(_Telling(raws, told))))
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)

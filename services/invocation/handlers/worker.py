@@ -48,20 +48,26 @@ class Worker:
         self._awake = asyncio.Event()
         self._claiming: asyncio.Future[bool] | None = None
         self._behind = True
+        """There may be rows of any upstream that we do not know of."""
+        self._queued: set[Upstream] = set()
+        """Upstreams of which rows were left ready for want of room."""
         self._used = False
         self._stopping = False
 
     # -- room -----------------------------------------------------------------------------------
 
     def reserve(self, upstream: Upstream) -> bool:
-        """Room for one call that is about to be accepted, if there is any and nobody waits."""
-        limits = self._around.limits
+        """Take room for one call that is about to be accepted, if there is any and nobody waits.
+
+        Where not, the row is left ready, and claimed when its turn comes.
+        """
         free = (
             not self._stopping
             and not self._behind
+            and upstream not in self._queued
             and self._around.published.fresh
-            and self._busy.total() < limits.total
-            and self._busy[upstream] < limits.per_server
+            and self._busy.total() < self._around.limits.total
+            and self._room(upstream) > 0
         )
         if free:
             self._busy[upstream] += 1
@@ -72,13 +78,16 @@ class Worker:
         self._busy[upstream] -= 1
         if self._busy[upstream] <= 0:
             del self._busy[upstream]
-        if self._behind:
+        if self._behind or self._queued:
             self._awake.set()
 
-    def wake(self) -> None:
-        """There may be something to claim."""
-        self._behind = True
+    def wake(self, upstream: Upstream) -> None:
+        """There is something to claim."""
+        self._queued.add(upstream)
         self._awake.set()
+
+    def _room(self, upstream: Upstream) -> int:
+        return self._around.limits.per_server - self._busy[upstream]
 
     def holds(self, lease: Lease) -> bool:
         """Whether it is in hand."""
@@ -105,24 +114,36 @@ class Worker:
 
     async def _claim(self) -> bool:
         """Whether another claim may get more."""
-        limits, around = self._around.limits, self._around
-        most = limits.total - self._busy.total()
-        if self._stopping or not self._behind or most <= 0 or not around.published.fresh:
+        around = self._around
+        most = around.limits.total - self._busy.total()
+        everywhere = self._behind
+        only = {upstream for upstream in self._queued if self._room(upstream) > 0}
+        if self._stopping or most <= 0 or not around.published.fresh:
+            return False
+        if not everywhere and not only:
             return False
         self._behind = False
+        self._queued -= only
         since = asyncio.get_running_loop().time()
-        room = {upstream: limits.per_server - busy for upstream, busy in self._busy.items()}
-        wanted = Wanted(around.owner, most, room, limits.per_server, around.now())
         try:
-            claimed = await around.journal.claim(wanted)
+            claimed = await around.journal.claim(self._wanted(most, None if everywhere else only))
         except BaseException:
             self._behind = True
             raise
         for job in claimed.jobs:
             self._busy[job.upstream] += 1
             self.start(job, since)
+        self._queued |= claimed.left
         self._behind = self._behind or claimed.more
         return claimed.more and bool(claimed.jobs)
+
+    def _wanted(self, most: int, only: set[Upstream] | None) -> Wanted:
+        """Upstreams that are full now are left out, and looked at once they have room."""
+        room = {upstream: self._room(upstream) for upstream in self._busy}
+        if only is None:
+            self._queued |= {upstream for upstream, free in room.items() if free <= 0}
+        around = self._around
+        return Wanted(around.owner, most, room, around.limits.per_server, around.now(), only)
 
     def start(self, job: Job, since: float) -> None:
         """Execute a job whose lease is ours, and for which room was taken.
@@ -217,7 +238,7 @@ class Worker:
         if written.done:
             self._ends.aside(holding.untold)
             pause = (again.not_before - self._around.now()).total_seconds()
-            asyncio.get_running_loop().call_later(max(pause, 0.0), self.wake)
+            asyncio.get_running_loop().call_later(pause, self.wake, holding.job.upstream)
         return written
 
     # -- heartbeat and controls -----------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Who holds what: claims, heartbeats and the leases that observers watch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,6 +29,8 @@ class Wanted:
     """Where it is not `per_server`."""
     per_server: int
     now: datetime
+    only: Set[Upstream] | None = None
+    """The upstreams of interest; None: all that are not full."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Claimed:
     """What it got."""
 
     jobs: Sequence[Job]
+    left: Set[Upstream]
+    """Upstreams of which rows were seen that there was no room for."""
     more: bool
-    """Whether rows may be left that another claim could take."""
+    """Whether there may be rows that were not even seen."""
 
 
 def claim(connection: Connection, wanted: Wanted) -> Claimed:
     """Claim the oldest ready rows that there is room for. What others claim just now is skipped."""
-    full = [upstream for upstream, free in wanted.room.items() if free <= 0]
+    server = tuple_(JOURNAL.c.tenant, JOURNAL.c.server)
     statement = (
         select(JOURNAL)
         .where(IS_READY, JOURNAL.c.not_before <= wanted.now, JOURNAL.c.deadline > wanted.now)
@@ -50,10 +54,10 @@ def claim(connection: Connection, wanted: Wanted) -> Claimed:
         .limit(wanted.most)
         .with_for_update(skip_locked=True)
     )
-    if full:
-        statement = statement.where(
-            tuple_(JOURNAL.c.tenant, JOURNAL.c.server).not_in(sorted(full))
-        )
+    if wanted.only is not None:
+        statement = statement.where(server.in_(sorted(wanted.only)))
+    elif full := sorted(one for one, free in wanted.room.items() if free <= 0):
+        statement = statement.where(server.not_in(full))
     rows = {(row.tenant, row.task_id): row for row in connection.execute(statement)}
     waiting = [(key, (row.tenant, row.server)) for key, row in rows.items()]
     chosen = choose(waiting, wanted.room, wanted.per_server)
@@ -69,8 +73,10 @@ def claim(connection: Connection, wanted: Wanted) -> Claimed:
                 claimed_at=wanted.now,
             )
         )
+    taken = set(chosen)
     jobs = [_claimed(job_of(rows[key]), wanted) for key in chosen]
-    return Claimed(jobs, more=len(rows) == wanted.most)
+    left = {upstream for key, upstream in waiting if key not in taken}
+    return Claimed(jobs, left, more=len(rows) == wanted.most)
 
 
 def _claimed(job: Job, wanted: Wanted) -> Job:

@@ -64,9 +64,7 @@ class Journal:
         """Ready rows past their deadline."""
         return await self._database.read(lambda c: looking.overdue(c, now, limit))
 
-    async def unpublished(
-        self, before: datetime, limit: int
-    ) -> list[tuple[Told, tuple[Raw, ...]]]:
+    async def unpublished(self, before: datetime, limit: int) -> list[tuple[Told, tuple[Raw, ...]]]:
         """What ended before that moment and has yet to go out."""
         return await self._database.read(lambda c: looking.unpublished(c, before, limit))
 

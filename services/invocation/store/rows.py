@@ -13,7 +13,7 @@ from interlock.contracts.ids import Digest, EventId, TaskId
 from interlock.contracts.outcomes import Attempt
 from interlock.contracts.task import Principal, Task, TaskState
 from interlock.contracts.topics import Topic
-from services.invocation.model import Control, Job, Key, Lease, State
+from services.invocation.model import Control, Job, Key, Lease, State, Upstream
 
 _ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
 
@@ -46,6 +46,10 @@ class Entry:
     @property
     def key(self) -> Key:
         return self.task.tenant, self.task.id
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.task.tenant, self.task.server
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ def told(row: Row[Any]) -> tuple[Raw, ...]:
         (row.outcome_attributes, row.outcome_body),
         (row.settlement_attributes, row.settlement_body),
     )
-    return tuple(Raw(Topic.TASK_EVENTS, attributes, body) for attributes, body in kept if attributes)
+    return tuple(
+        Raw(Topic.TASK_EVENTS, attributes, body) for attributes, body in kept if attributes
+    )
 
 
 def attempts_of(text: str) -> tuple[Attempt, ...]:

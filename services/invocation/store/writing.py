@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, select, tuple_, update
 
@@ -214,4 +213,3 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     if lease.owner is None:
         return (*_at(lease), IS_READY)
     return (*_at(lease), and_(IS_CLAIMED, JOURNAL.c.owner == lease.owner))
-

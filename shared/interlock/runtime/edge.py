@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 import aiohttp
-from multidict import CIMultiDict
 from starlette.types import Receive, Scope, Send
 from yarl import URL
 
@@ -26,6 +25,7 @@ HOP = frozenset(
     }
 )
 """Header fields of one connection, never passed on (RFC 9110 §7.6.1)."""
+BODY_SAYS = frozenset({b"content-length", b"transfer-encoding"})
 AWAY = b'{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable"}'
 
 
@@ -71,15 +71,15 @@ class Edge:
         self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send, port: int
     ) -> None:
         assert self._session is not None
-        headers = CIMultiDict(
+        headers = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in scope["headers"]
             if name.decode("latin-1").lower() not in HOP
-        )
+        ]
         path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         url = f"http://127.0.0.1:{port}{path}" + (f"?{query}" if query else "")
-        has_body = "content-length" in headers or _chunked(scope)
+        has_body = any(name in BODY_SAYS for name, _ in scope["headers"])
         started = False
         try:
             async with self._session.request(
@@ -117,10 +117,6 @@ async def _read(receive: Receive, sent: "asyncio.Queue[bytes | None]") -> None:
 async def _body(sent: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
     while (chunk := await sent.get()) is not None:
         yield chunk
-
-
-def _chunked(scope: Scope) -> bool:
-    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
 async def _away(send: Send) -> None:

@@ -109,8 +109,8 @@ async def _connect(url: str, stack: AsyncExitStack) -> Any:
             + ", ".join(f"`{scheme}`" for scheme in SCHEMES)
         )
     client = aioredis.from_url(
-        url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, health_check_interval=0
-    )
+        url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, socket_timeout=None
+    )  # a timeout would wrap each send in `wait_for`: a task each, and cancellations lost on 3.11
     stack.push_async_callback(client.aclose)
     try:
         await client.ping()

@@ -1,0 +1,99 @@
+"""The gateway's nouns: a task as its clients see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from interlock.bus import Raw
+from interlock.contracts.catalogue import ServerRecord, ToolRecord
+from interlock.contracts.ids import QUALIFIER, EventId
+from interlock.contracts.outcomes import TaskEvent
+from interlock.contracts.task import Task, TaskState
+from interlock.errors import InterlockError
+
+
+class Place(NamedTuple):
+    """Where a task's snapshot is."""
+
+    tenant: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fact about a task, as it came from the bus. `body` is its exact bytes."""
+
+    id: EventId
+    fact: TaskEvent
+    time: datetime
+    body: bytes
+
+    @property
+    def place(self) -> Place:
+        return Place(self.fact.task.tenant, self.fact.task.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A task as it stands: what the facts known so far add up to, in whatever order they came."""
+
+    task: Task
+    state: TaskState
+    rank: str
+    """Where `fact` stands among all that may happen to a task; see `decide.merge`."""
+    created_at: datetime
+    updated_at: datetime
+    fact: TaskEvent | None = None
+    """The highest in rank."""
+    fact_id: str = ""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.task.tenant, self.task.id)
+
+    @property
+    def final(self) -> bool:
+        return self.state.final
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """An entry of a task's log. `number` counts from 1 and is the id of the server-sent event."""
+
+    number: int
+    type: str
+    time: datetime
+    facts: Mapping[str, Any] | None
+    """What the event said beside the task's header; None where the snapshot holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """A task that was accepted, and its request as it must go out, byte for byte."""
+
+    place: Place
+    raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tool of a server."""
+
+    server: ServerRecord
+    tool: ToolRecord
+
+    @property
+    def qualified(self) -> str:
+        """Its name where many servers share one list."""
+        return f"{self.server.name}{QUALIFIER}{self.tool.name}"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return self.server.scopes_for(self.tool)
+
+
+class Unsure(InterlockError):
+    """The task may have been accepted: its snapshot was sent, and the answer got lost."""
+
+    code = "perhaps_accepted"

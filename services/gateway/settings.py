@@ -1,0 +1,31 @@
+"""What the gateway reads from its environment, all of it."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`INTERLOCK_GATEWAY_…`; read once, in `__main__`. Times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_GATEWAY_", frozen=True)
+
+    body_limit: int = Field(default=1024 * 1024, gt=0)
+    """Bytes of a request; more is 413."""
+    call_deadline_seconds: float = Field(default=3600, gt=0)
+    """Of a `tools/call`, from the door to the end, time held included."""
+    task_deadline_seconds: float = Field(default=24 * 3600, gt=0)
+    """Of a task asked for over REST that names no deadline, and the longest that it may name."""
+    wait_limit: float = Field(default=60, ge=0)
+    """The longest `Prefer: wait` that the door grants."""
+    mcp_wait_seconds: float = Field(default=55, gt=0)
+    """How long a `tools/call` waits for a task that has not started: most clients give up at 60."""
+    mcp_run_seconds: float = Field(default=600, gt=0)
+    """How long it waits for one that has started; its stream is kept alive meanwhile."""
+    keep_seconds: float = Field(default=24 * 3600, ge=24 * 3600)
+    """How long a snapshot, its log and its key live after the end."""
+    keep_alive_seconds: float = Field(default=15, gt=0)
+    """Between comments on a silent stream."""
+    slow_reader_seconds: float = Field(default=10, gt=0)
+    """A client that takes nothing for so long is dropped."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins, beside our own, whose pages may call the MCP endpoint."""

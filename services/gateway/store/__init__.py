@@ -1,0 +1,7 @@
+"""Where snapshots live: what the gateway keeps promises with."""
+
+from services.gateway.store.memory import MemorySnapshots, Shared
+from services.gateway.store.port import Accepting, Applied, Snapshots
+from services.gateway.store.redis import RedisSnapshots
+
+__all__ = ["Accepting", "Applied", "MemorySnapshots", "RedisSnapshots", "Shared", "Snapshots"]

@@ -1,0 +1,150 @@
+"""The twin: snapshots within one process, for tests. It uses the rules of `decide.merge` itself."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from interlock.bus import Raw
+from interlock.contracts.task import Principal, Task
+from interlock.errors import Refused, Unavailable
+from services.gateway.decide import merge
+from services.gateway.decide.tell import facts_of
+from services.gateway.model import Happened, Milestone, Place, Snapshot, Unpublished
+from services.gateway.store.port import (
+    GRACE,
+    MOST_PROGRESS,
+    REPUBLISH_AFTER,
+    Accepting,
+    Applied,
+    Wake,
+)
+
+
+@dataclass
+class _Kept:
+    snapshot: Snapshot | None = None
+    raw: Raw | None = None
+    known: set[str] = field(default_factory=set)
+    log: list[Milestone] = field(default_factory=list)
+    doors: set[str] = field(default_factory=set)
+    publish_at: datetime | None = None
+    ask_at: datetime | None = None
+
+
+@dataclass
+class Shared:
+    """What all replicas see; `away` plays an outage."""
+
+    tasks: dict[Place, _Kept] = field(default_factory=dict)
+    wakes: dict[str, Wake] = field(default_factory=dict)
+    away: bool = False
+
+    def kept(self, place: Place) -> _Kept:
+        if self.away:
+            raise Unavailable("the snapshots are away")
+        return self.tasks.get(place) or _Kept()
+
+
+class MemorySnapshots:
+    """`Snapshots` of one replica."""
+
+    def __init__(self, shared: Shared, replica: str) -> None:
+        self._shared = shared
+        self._replica = replica
+
+    async def accept(self, new: Accepting) -> Snapshot | None:
+        snapshot = new.snapshot
+        there = self._shared.kept(snapshot.place).snapshot
+        if there is not None:
+            if there.task.request_digest != snapshot.task.request_digest:
+                raise conflict(there)
+            return there
+        self._shared.tasks[snapshot.place] = _Kept(
+            snapshot=snapshot,
+            raw=new.raw,
+            doors={self._replica},
+            publish_at=snapshot.created_at + timedelta(seconds=REPUBLISH_AFTER),
+            ask_at=snapshot.task.deadline + timedelta(seconds=GRACE),
+        )
+        return None
+
+    async def published(self, places: Sequence[Place]) -> None:
+        for place in places:
+            kept = self._shared.kept(place)
+            kept.raw = kept.publish_at = None
+            if kept.snapshot is not None:
+                kept.snapshot = merge.published(kept.snapshot)
+
+    async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
+        return [self._project(event) for event in events]
+
+    def _project(self, event: Happened) -> Applied:
+        kept = self._shared.kept(event.place)
+        self._shared.tasks[event.place] = kept
+        if event.id in kept.known:
+            return Applied.DROPPED
+        kept.known.add(event.id)
+        before, progress = kept.snapshot, merge.tells_progress(event.fact)
+        if progress and before is not None and merge.rank_of(event.fact) < before.rank:
+            return Applied.DROPPED
+        if before is None:
+            kept.ask_at = event.fact.task.deadline + timedelta(seconds=GRACE)
+        after = kept.snapshot = merge.merge(before, event)
+        if not (progress and len(kept.log) >= MOST_PROGRESS):
+            kept.log.append(
+                Milestone(len(kept.log) + 1, event.fact.type, event.time, facts_of(event.fact))
+            )
+        for door in kept.doors - {self._replica}:
+            self._shared.wakes.get(door, lambda place: None)(event.place)
+        return Applied.STANDS if after.fact_id == event.id else Applied.LOGGED
+
+    async def watch(self, place: Place) -> None:
+        self._shared.kept(place).doors.add(self._replica)
+
+    async def read(self, place: Place) -> Snapshot | None:
+        return self._shared.kept(place).snapshot
+
+    async def log(self, place: Place, after: int) -> Sequence[Milestone]:
+        return self._shared.kept(place).log[after:]
+
+    async def recent(self, principal: Principal, limit: int) -> Sequence[Snapshot]:
+        found = [
+            kept.snapshot
+            for kept in self._shared.tasks.values()
+            if kept.snapshot and kept.snapshot.task.principal == principal
+        ]
+        return sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]
+
+    async def unpublished(self, now: datetime) -> Sequence[Unpublished]:
+        due = []
+        for place, kept in self._shared.tasks.items():
+            if kept.raw is not None and kept.publish_at is not None and kept.publish_at <= now:
+                kept.publish_at = now + timedelta(seconds=REPUBLISH_AFTER)
+                due.append(Unpublished(place, kept.raw))
+        return due
+
+    async def overdue(self, now: datetime) -> Sequence[Task]:
+        due = []
+        for kept in self._shared.tasks.values():
+            if kept.snapshot is None or kept.snapshot.final:
+                continue
+            if kept.ask_at is not None and kept.ask_at <= now:
+                kept.ask_at = now + timedelta(seconds=GRACE)
+                due.append(kept.snapshot.task)
+        return due
+
+    async def run(self, wake: Wake) -> None:
+        self._shared.wakes[self._replica] = wake
+        try:
+            await asyncio.Event().wait()
+        finally:
+            del self._shared.wakes[self._replica]
+
+
+def conflict(there: Snapshot) -> Refused:
+    """An idempotency key stands for another request."""
+    return Refused(
+        f"the idempotency key was used for another request (task `{there.task.id}`); use a new one",
+        code="key_reused",
+    )

@@ -1,0 +1,121 @@
+"""`python -m services.invocation`: builds everything that lives as long as the process."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from interlock.bus import Backlog, Group
+from interlock.runtime.main import run
+from interlock.runtime.service import Host, Parts, Service
+from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS
+from services.invocation.clients import PRIVATE, AddressGuard, StdioCommand, Upstreams
+from services.invocation.handlers import (
+    Around,
+    Ends,
+    Intake,
+    Published,
+    Settling,
+    Watching,
+    Worker,
+)
+from services.invocation.http import Door, routes
+from services.invocation.model import Limits
+from services.invocation.settings import Settings, read_commands
+from services.invocation.store import METADATA, Journal
+
+LOOK_SECONDS = 1.0
+FORGET_SECONDS = 3600.0
+
+
+@asynccontextmanager
+async def build(host: Host) -> AsyncIterator[Parts]:
+    """Invocation's parts. At the end, calls in hand may finish within the suite's drain time."""
+    settings = Settings()
+    commands = read_commands(settings.commands)
+    journal = Journal(await host.database(METADATA, durable=True))
+    upstreams = Upstreams(
+        commands=[StdioCommand(**dict(command)) for command in commands],
+        guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
+    )
+    around = Around(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",
+        journal=journal,
+        upstream=upstreams,
+        published=Published(host.state(CATALOGUE, AGENTS, REVOCATIONS)),
+        bus=host.bus,
+        stamp=host.stamp,
+        traces=host.traces,
+        metrics=host.metrics,
+        now=host.now,
+        limits=_limits(settings),
+    )
+    ends = Ends(around)
+    worker = Worker(around, ends)
+    watching = Watching(around, ends, worker, monotonic)
+    settling = Settling(around, ends)
+
+    async def close() -> None:
+        await host.stopping.wait()
+        worker.close()
+
+    async def backlog() -> Sequence[Backlog]:
+        waiting = await journal.waiting()
+        age = (host.now() - waiting.oldest).total_seconds() if waiting.oldest else 0.0
+        return [Backlog("journal", host.name, waiting.ready, waiting.claimed, max(age, 0.0), 0)]
+
+    try:
+        yield Parts(
+            http=routes(Door(journal, settling, commands, host.tokens)),
+            group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
+            background=[
+                worker.run,
+                worker.beats,
+                close,
+                _every(LOOK_SECONDS, ends.relay),
+                _every(min(LOOK_SECONDS, settings.lease_seconds / 4), watching.leases),
+                _every(LOOK_SECONDS, watching.deadlines),
+                _every(FORGET_SECONDS, watching.forget),
+            ],
+            backlog=backlog,
+        )
+    finally:
+        await worker.drain(host.suite.drain_seconds)
+        await upstreams.close()
+
+
+def _private(settings: Settings, host: Host) -> bool:
+    if settings.allow_private_addresses is None:
+        return host.suite.embedded
+    return settings.allow_private_addresses
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        total=settings.calls,
+        per_server=settings.calls_per_server,
+        attempts=settings.attempts,
+        first_pause=settings.first_pause,
+        longest_pause=settings.longest_pause,
+        lease_seconds=settings.lease_seconds,
+        result_bytes=settings.result_bytes,
+        keep_days=settings.keep_days,
+    )
+
+
+def _every(seconds: float, step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def job() -> None:
+        while True:
+            await step()
+            await asyncio.sleep(seconds)
+
+    return job
+
+
+service = Service("invocation", build)
+
+if __name__ == "__main__":
+    run(service)

@@ -1,0 +1,42 @@
+"""The one pool of HTTP connections that every upstream over HTTP is called through."""
+
+import aiohttp
+
+from services.invocation.clients.address import AddressGuard
+from services.invocation.clients.events import TooLarge
+from services.invocation.clients.text import LARGEST
+
+CONNECT_SECONDS = 5.0
+"""For a connection: a place in the pool, name, address, TLS."""
+
+
+def open_pool(guard: AddressGuard, per_host: int = 100) -> aiohttp.ClientSession:
+    """Kept-alive connections, `per_host` at most for each; must run on the loop that uses it."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=per_host,
+            keepalive_timeout=30,
+            socket_factory=guard.open_socket,
+        ),
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent",),
+        trust_env=False,
+    )
+
+
+async def read(answer: aiohttp.ClientResponse) -> bytes:
+    """The body; `TooLarge` before more than `LARGEST` bytes are kept."""
+    length = answer.content_length
+    if length is not None:
+        if length > LARGEST:
+            raise TooLarge
+        return await answer.read()
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST:
+            raise TooLarge
+    return bytes(body)

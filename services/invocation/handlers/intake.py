@@ -1,0 +1,146 @@
+"""What invocation does with messages: it takes work in, and lets it be stopped. It calls nobody."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from interlock.bus import Effects, Envelope, Route, Together, on
+from interlock.contracts.outcomes import TaskCancelled, TaskFailed
+from interlock.contracts.requests import AuthorizationExpired, CallAuthorized, CancelRequested
+from interlock.contracts.task import Task, TaskFact
+from interlock.errors import Forged, Unreadable
+from interlock.identity.statements import Trust, require_arguments, verify_grant
+from services.invocation import decide
+from services.invocation.handlers.around import Around, ended_as
+from services.invocation.handlers.ends import Ends
+from services.invocation.handlers.worker import Worker
+from services.invocation.model import Control, State
+from services.invocation.store import Entry, Known, claimed_job
+
+
+class Intake:
+    """The handlers of group `invocation`. `task.control`'s deadlines are policy's to pass on."""
+
+    def __init__(self, around: Around, ends: Ends, worker: Worker, trust: Trust) -> None:
+        self._around = around
+        self._ends = ends
+        self._worker = worker
+        self._trust = trust
+        self._insert = Together(self._inserted)
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            on(CallAuthorized, self.accept),
+            on(CancelRequested, self.cancel),
+            on(AuthorizationExpired, self.expire),
+        ]
+
+    async def accept(self, event: Envelope[CallAuthorized]) -> Effects:
+        """Take an authorized task into the journal, once. `Forged` unless its grant proves it."""
+        task = event.body.task
+        grant = verify_grant(self._trust, event.body.grant, task)
+        require_arguments(task, event.body.arguments)
+        if task.round != 0:
+            raise Unreadable(f"round `{task.round}` of task `{task.id}`: input is not known here")
+        entry = Entry(
+            task=task,
+            at=self._around.now(),
+            arguments=event.body.arguments,
+            tool_digest=grant.tool_digest,
+            cause=event.id,
+            traceparent=event.traceparent,
+        )
+        if task.deadline <= entry.at:
+            entry = self._ended(entry, event, decide.failed(task, decide.expired(task)))
+        there = await self._insert(entry)
+        return _stated(entry, there)
+
+    async def cancel(self, event: Envelope[CancelRequested]) -> Effects:
+        """Stop a task.
+
+        One that is not here yet never will be: its end is stated when it arrives. One that waits
+        ends at once; one that runs is told to whoever runs it.
+        """
+        task, control = event.body.task, Control(event.body.by, event.body.reason)
+        outcome = TaskCancelled(task=task, by=control.by, reason=control.reason)
+        entry = Entry(task, self._around.now(), control=control)
+        there = await self._insert(self._ended(entry, event, outcome))
+        if there is None:
+            return []
+        _require_same(there, task)
+        if there.state is State.CLAIMED:
+            self._worker.stop(there.job.lease, control)
+        elif there.state is State.READY:
+            job = there.job
+            own = outcome.model_copy(update={"task": job.task, "attempts": job.attempts})
+            written = await self._ends.conclude(self._ends.end(job, own))
+            if not written.done:  # it was claimed meanwhile
+                return await self.cancel(event)
+        return []
+
+    async def expire(self, event: Envelope[AuthorizationExpired]) -> Effects:
+        """End a task of which nothing was heard, or state its end again.
+
+        One that runs ends by itself: no attempt is given time beyond the deadline.
+        """
+        task, now = event.body.task, self._around.now()
+        if now < task.deadline:
+            raise Forged(f"task `{task.id}` is said to have expired before its deadline")
+        outcome = decide.failed(task, decide.expired(task))
+        entry = self._ended(Entry(task, now), event, outcome)
+        there = await self._insert(entry)
+        if there is not None and there.state is State.READY and not there.differs(task):
+            own = decide.failed(there.job.task, decide.expired(task), there.job.attempts)
+            await self._ends.conclude(self._ends.end(there.job, own))
+            return []
+        return _stated(entry, there)
+
+    def _ended(
+        self, entry: Entry, event: Envelope[TaskFact], outcome: TaskCancelled | TaskFailed
+    ) -> Entry:
+        """A row of a task that ends before it began."""
+        raw = self._around.stamp.from_journal(outcome, (0, 0), event.id, event.traceparent)
+        return replace(entry, ended_as=ended_as(outcome), outcome=raw)
+
+    # -- one transaction for all messages of a batch --------------------------------------------
+
+    async def _inserted(self, entries: Sequence[Entry]) -> Sequence[Known | None]:
+        """Insert them; what there is room for is claimed with that, and begun at once."""
+        since = asyncio.get_running_loop().time()
+        offered = [self._claimed(entry) for entry in entries]
+        try:
+            found = await self._around.journal.insert(offered)
+        except BaseException:
+            for entry in offered:
+                if entry.owner is not None:
+                    self._worker.release(entry.upstream)
+            raise
+        for entry, there in zip(offered, found, strict=True):
+            self._begin(entry, there, since)
+        return found
+
+    def _claimed(self, entry: Entry) -> Entry:
+        if entry.outcome is None and self._worker.reserve(entry.upstream):
+            return replace(entry, owner=self._around.owner)
+        return entry
+
+    def _begin(self, entry: Entry, there: Known | None, since: float) -> None:
+        if there is None and entry.owner is not None:
+            self._worker.start(claimed_job(entry), since)
+        elif entry.owner is not None:
+            self._worker.release(entry.upstream)
+        elif there is None and entry.outcome is None:
+            self._worker.wake(entry.upstream)
+
+
+def _stated(entry: Entry, there: Known | None) -> Effects:
+    """What a message about a task in the journal is answered with: how it ended, if it has."""
+    if there is None:
+        return [entry.outcome] if entry.outcome is not None else []
+    _require_same(there, entry.task)
+    return there.told
+
+
+def _require_same(there: Known, task: Task) -> None:
+    if there.differs(task):
+        raise Forged(f"task `{task.id}` came before with another request")

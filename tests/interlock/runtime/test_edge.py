@@ -1,0 +1,122 @@
+"""The edge before separate processes, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from yarl import URL
+
+from interlock.runtime.edge import Edge
+from interlock.runtime.main import Server, bind
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[int]:
+    door = bind("127.0.0.1", 0)
+    server = Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve(sockets=[door]))
+    try:
+        yield door.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+        door.close()
+
+
+class Upstream:
+    """Tells what it was sent, and notices who leaves."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+        self.app = Starlette(
+            routes=[
+                Route("/policy/echo", self.echo, methods=["GET", "POST"]),
+                Route("/stream", self.stream),
+            ]
+        )
+
+    async def echo(self, request: Request) -> Response:
+        body = await request.body()
+        told = f"{request.url.path}?{request.url.query} {request.headers.get('x-it')} "
+        return PlainTextResponse(told + body.decode(), 207, {"x-back": "yes"})
+
+    async def stream(self, request: Request) -> Response:
+        async def lines() -> AsyncIterator[str]:
+            try:
+                yield "first\n"
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
+
+        return StreamingResponse(lines())
+
+
+@asynccontextmanager
+async def edged(ports: Mapping[str, int]) -> AsyncIterator[str]:
+    edge = Edge(lambda: ports, "gateway")
+    await edge.open()
+    try:
+        async with served(edge) as port:
+            yield f"http://127.0.0.1:{port}"
+    finally:
+        await edge.close()
+
+
+async def test_a_request_and_its_answer_pass_unchanged() -> None:
+    upstream = Upstream()
+    async with (
+        served(upstream.app) as port,
+        edged({"policy": port}) as url,
+        aiohttp.ClientSession() as session,
+        session.post(
+            URL(f"{url}/policy/echo?a=b%2Fc", encoded=True), data="body", headers={"x-it": "1"}
+        ) as answer,
+    ):
+        assert answer.status == 207
+        assert answer.headers["x-back"] == "yes"
+        assert await answer.text() == "/policy/echo?a=b%2Fc 1 body"
+
+
+async def test_what_names_no_service_goes_to_the_gateway() -> None:
+    upstream = Upstream()
+    async with (
+        served(upstream.app) as port,
+        edged({"gateway": port}) as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/policy/echo") as answer,
+    ):
+        assert answer.status == 207
+
+
+async def test_a_stream_arrives_piece_by_piece_and_a_client_that_leaves_ends_it() -> None:
+    upstream = Upstream()
+    async with (
+        served(upstream.app) as port,
+        edged({"gateway": port}) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.get(f"{url}/stream") as answer:
+            assert await answer.content.readline() == b"first\n"
+        async with asyncio.timeout(5):
+            await upstream.left.wait()
+
+
+async def test_a_service_that_is_away_is_a_503_with_retry_after() -> None:
+    door = bind("127.0.0.1", 0)
+    port = door.getsockname()[1]
+    door.close()
+    async with (
+        edged({"gateway": port}) as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/v1/tasks") as answer,
+    ):
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+        assert (await answer.json(content_type=None))["code"] == "unavailable"
