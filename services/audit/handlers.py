@@ -83,19 +83,20 @@ class Audit:
             try:
                 moved(heads, self._signed)
             except Forged as error:
-                log.error("ledger.contradicted", why=error.detail)
+                log.warning("ledger.contradicted", why=error.detail)
                 return self._statement
             return await self._sign(heads)
 
     async def verify(self) -> Report:
         """Verify the whole ledger against the anchor; one verification at a time."""
         async with self._verifying:
-            anchor = await asyncio.to_thread(
-                lambda: list(self.anchor.statements(self.ledger.origin))
-            )
-            heads, origin = await self.ledger.heads(), self.ledger.origin
+            origin = self.ledger.origin
+            anchor = await asyncio.to_thread(lambda: list(self.anchor.statements(origin)))
+            beside = [statement async for _, _, statement in self._checkpoints()]
+            heads = await self.ledger.heads()  # after checkpoints, so that none is ahead of them
             with closing(Verifier(origin, self.trust, self.now())) as verifier:
                 await asyncio.to_thread(verifier.anchored, anchor)
+                await asyncio.to_thread(verifier.checkpoints, beside)
                 for head in heads:
                     await self._verify(verifier, head)
                 return await asyncio.to_thread(verifier.report)

@@ -193,7 +193,10 @@ class SqlLedger:
         if before is not None:
             statement = statement.where(tuple_(*key) < before)
         return await self._database.read(
-            lambda connection: [row._tuple() for row in connection.execute(statement.limit(limit))]
+            lambda connection: [
+                (time, digest, signed)
+                for time, digest, signed in connection.execute(statement.limit(limit))
+            ]
         )
 
     async def _found(self, statement: Select[Any]) -> list[Found]:

@@ -139,7 +139,8 @@ def require_assertion(
     if not named & {*audiences}:
         raise Refused("the assertion is not for this issuer", code="invalid_client")
     if not isinstance(ends, int | float) or not (
-        now - LEEWAY < datetime.fromtimestamp(min(ends, 2**33), now.tzinfo)
+        now - LEEWAY
+        < datetime.fromtimestamp(min(ends, 2**33), now.tzinfo)
         <= now + LONGEST_ASSERTION + LEEWAY
     ):
         raise Refused(

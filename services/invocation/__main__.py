@@ -40,6 +40,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     upstreams = Upstreams(
         commands=[StdioCommand(**dict(command)) for command in commands],
         guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
+        per_host=settings.calls,
     )
     around = Around(
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
+from joserfc.jwk import OKPKey
 
 from interlock.contracts.access import AgentRecord, ApiKeyRecord, RevocationRecord
 from interlock.contracts.changes import (
@@ -221,7 +222,7 @@ def thumbprint(jwk: str) -> str:
         key = jose.public_key(jwk)
     except jose.Unproven as error:
         raise Refused(f"the key is not usable: {error}", code="invalid") from None
-    if not isinstance(key, jose.OKPKey) or key.curve_name != jose.ED25519:
+    if not isinstance(key, OKPKey) or key.curve_name != jose.ED25519:
         raise Refused("the key is not an Ed25519 key (RFC 8037)", code="invalid")
     return key.thumbprint()
 

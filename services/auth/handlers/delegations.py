@@ -78,7 +78,9 @@ class Delegations:
         try:
             claims = self.trust.verify(DELEGATION, submission.delegation, ("auth",))
         except Forged as error:
-            raise Refused(f"the delegation is not ours: {error.detail}", code="not_delegated") from None
+            raise Refused(
+                f"the delegation is not ours: {error.detail}", code="not_delegated"
+            ) from None
         revoked = self.revocations.get(claims["tenant"], f"user:{claims['sub']}")
         if revoked and datetime.fromtimestamp(claims["iat"], UTC) < revoked.not_before:
             raise Refused(f"access of user `{claims['sub']}` was revoked", code="not_delegated")

@@ -17,7 +17,13 @@ class Stating:
     stamp: Stamp
 
     def put(
-        self, records: Records, kind: Kind[Model], field: str, record: Model | None, *, fact: StateChanged
+        self,
+        records: Records,
+        kind: Kind[Model],
+        field: str,
+        record: Model | None,
+        *,
+        fact: StateChanged,
     ) -> None:
         """Publish `record` for the fact's tenant and state `fact` with its version."""
         version = records.put(kind, fact.tenant, field, record)

@@ -26,9 +26,7 @@ from services.auth.store import Submissions
 
 log = structlog.get_logger()
 PLAIN_ID = re.compile(r"[\x21-\x7e]{1,255}")
-REUSED = Doubted(
-    "reused_ref", "the `client_ref` belongs to another request already; use a new one"
-)
+REUSED = Doubted("reused_ref", "the `client_ref` belongs to another request already; use a new one")
 
 
 @dataclass
@@ -98,7 +96,9 @@ class _Told:
     @property
     def message(self) -> Digest:
         raw = self.envelope.raw
-        return Digest(sha256(b"%d:%b" % (len(raw.id.encode()), raw.id.encode()) + raw.body).hexdigest())
+        return Digest(
+            sha256(b"%d:%b" % (len(raw.id.encode()), raw.id.encode()) + raw.body).hexdigest()
+        )
 
     @property
     def submission_id(self) -> EventId:

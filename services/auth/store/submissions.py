@@ -45,9 +45,7 @@ class MemorySubmissions:
         if one.message not in self.messages:
             effects = one.effects
             if one.ref is not None:
-                _, request, effects = self.refs.setdefault(
-                    one.ref, (now, one.request, one.effects)
-                )
+                _, request, effects = self.refs.setdefault(one.ref, (now, one.request, one.effects))
                 effects = effects if request == one.request else one.reused()
             self.messages[one.message] = (now, effects)
         return self.messages[one.message][1]

@@ -53,9 +53,7 @@ class HttpLine:
         headers = {} if authorization is None else {"Authorization": authorization}
         async with (
             httpx2.AsyncClient(transport=self._carrier, headers=headers, trust_env=False) as http,
-            streamable_http_client(
-                at.url, http_client=http, max_sse_event_size=LARGEST
-            ) as streams,
+            streamable_http_client(at.url, http_client=http, max_sse_event_size=LARGEST) as streams,
         ):
             yield streams
 

@@ -34,6 +34,8 @@ def of_exception(connection: Connection, error: Exception) -> UpstreamError:
         raise Refused(f"the URL of server `{name}` is not valid", code="bad_connection") from None
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UpstreamError(Reach.NOT_SENT, f"server `{name}` accepts no connection in time")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return UpstreamError(Reach.LOST, f"the answer of server `{name}` broke off")
     return UpstreamError(
         Reach.LOST, f"the connection to server `{name}` broke before an answer: {_plain(error)}"
     )

@@ -16,9 +16,10 @@ from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,
+    SERVER_INFO_META_KEY,
 )
 
-from interlock.contracts.catalogue import HttpConnection
+from interlock.contracts.catalogue import HttpConnection, Inspection
 from interlock.contracts.upstream import TASK_ID_META
 from services.invocation.clients import faults
 from services.invocation.clients.dial import CONNECT_SECONDS, read
@@ -62,10 +63,10 @@ class LeanClient:
         post = _Post("tools/call", params, meta, headers, request.on_progress, request.timeout)
         return answer_of(request.connection, await self._send(request.connection, post))
 
-    async def discover(self, connection: Connection, timeout: float) -> Mapping[str, Any] | None:
+    async def discover(self, connection: Connection, seconds: float) -> Mapping[str, Any] | None:
         """What the server says about itself; None if it does not speak this version."""
         try:
-            result = await self._send(connection, _Post("server/discover", timeout=timeout))
+            result = await self._send(connection, _Post("server/discover", timeout=seconds))
         except UpstreamError as error:
             if _says_no(error):
                 return None
@@ -74,12 +75,12 @@ class LeanClient:
         versions = found.get("supportedVersions") if isinstance(found, dict) else None
         return found if isinstance(versions, list) and VERSION in versions else None
 
-    async def tools(self, connection: Connection, timeout: float) -> tuple[str, ...]:
+    async def tools(self, connection: Connection, seconds: float) -> tuple[str, ...]:
         """The definitions of all tools, each as the server wrote it."""
         found: list[str] = []
         params = b""
         for _ in range(MOST_PAGES):
-            post = _Post("tools/list", params, timeout=timeout)
+            post = _Post("tools/list", params, timeout=seconds)
             page = (await self._send(connection, post)).text
             try:
                 result = members(page)
@@ -167,6 +168,20 @@ def answer_of(connection: Connection, result: Span) -> UpstreamAnswer:
             "asked for",
         )
     return UpstreamAnswer(result.text, result.value.get("isError") is True)
+
+
+def inspection_of(found: Mapping[str, Any], tools: tuple[str, ...]) -> Inspection:
+    """What `discover` and `tools` found. The server's name is optional, and for display only."""
+    meta = found.get("_meta")
+    info = meta.get(SERVER_INFO_META_KEY) if isinstance(meta, dict) else None
+    named = info if isinstance(info, dict) else {}
+    return Inspection(
+        protocol_version=VERSION,
+        server_name=str(named.get("name", "")),
+        server_version=str(named.get("version", "")),
+        instructions=str(found.get("instructions") or ""),
+        tools=tools,
+    )
 
 
 async def _streamed(

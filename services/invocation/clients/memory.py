@@ -28,7 +28,7 @@ class MemoryUpstream:
         self.calls.append(request)
         return await self._answer(request)
 
-    async def inspect(self, connection: Connection, timeout: float = 30.0) -> Inspection:
+    async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
         if connection.server not in self._servers:
             raise UpstreamError(Reach.NOT_SENT, f"nobody answers for `{connection.server}`")
         return self._servers[connection.server]

@@ -109,7 +109,7 @@ class UpstreamError(Exception):
         self.detail = detail
 
     def unsent(self) -> "UpstreamError":
-        """The same failure of what only prepared the call: a `LOST` preparation executed nothing."""
+        """The same failure of what only prepared the call: nothing was executed."""
         if self.reach is Reach.LOST:
             self.reach = Reach.NOT_SENT
         return self
@@ -127,7 +127,7 @@ class Upstream(Protocol):
         """Call a tool once."""
         ...
 
-    async def inspect(self, connection: Connection, timeout: float = 30.0) -> Inspection:
+    async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
         """What the server says about itself, and all of its tools, as it defines them."""
         ...
 

@@ -62,8 +62,10 @@ class ProcessLine:
                     finally:
                         tasks.cancel_scope.cancel()
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(TimeoutError):
                 await _end(process)
+                async with asyncio.timeout(GRACE):
+                    await self._listen(process)
 
     def last_words(self) -> str:
         """How it ended and what it said last, for the text of an error."""

@@ -1,26 +1,20 @@
-"""Sessions of the SDK: for upstreams of the handshake era, and for those on stdio.
-
-A session is opened at first use, shared by all calls under the same connection, and opened anew
-when it has died. Everything of it is entered and left by one task of its own, because the SDK's
-cancel scopes must be.
-"""
+"""Sessions of the SDK: for upstreams of the handshake era, and for those on stdio."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, Protocol
 
-import mcp_types as types
-import orjson
 import structlog
-from mcp.client._probe import negotiate_auto
-from mcp.client.session import ClientSession
+from mcp.client import ClientSession
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
+from mcp.types import Implementation, Request
 from mcp_types.jsonrpc import CONNECTION_CLOSED, PARSE_ERROR
 from pydantic import TypeAdapter, ValidationError
 
-from interlock.contracts.catalogue import Inspection, StdioConnection
+from interlock.contracts.catalogue import Inspection
 from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import faults
@@ -36,3 +30,222 @@ from services.invocation.clients.port import (
 )
 from services.invocation.clients.process import Streams
 from services.invocation.clients.text import Span, compact
+
+log = structlog.get_logger()
+_RESULT: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
+OPEN_SECONDS = 30.0
+"""For the start of a process and the handshake."""
+
+
+class Line(Protocol):
+    """What a session talks over."""
+
+    def streams(self) -> AbstractAsyncContextManager[Streams]:
+        """Open until left."""
+        ...
+
+    def last_words(self) -> str:
+        """What there is to say about its end, for the text of an error."""
+        ...
+
+
+class RawRequest(Request[dict[str, Any], str]):
+    """A request as its wire form: the SDK's own types would drop what they do not know."""
+
+
+class Session:
+    """One session, shared by all calls under the same connection.
+
+    Everything of it is entered and left by one task of its own, as the SDK's cancel scopes must be.
+    """
+
+    def __init__(
+        self, connection: Connection, line: Callable[[Callable[[], None]], Line], *, handshake: bool
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self._connection = connection
+        self._handshake = handshake
+        self._over = asyncio.Event()
+        self._line = line(self._over.set)
+        self._ready: asyncio.Future[ClientSession] = loop.create_future()
+        self._task = loop.create_task(self._own(), name=f"session {connection.server}")
+        self._task.add_done_callback(self._left)
+        self.in_flight = 0
+        self.began = self.used = self.ended = self._clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether it can be used no more."""
+        return self._over.is_set()
+
+    @property
+    def left(self) -> bool:
+        """Whether all of it is closed."""
+        return self._task.done()
+
+    async def opened(self) -> ClientSession:
+        """The SDK's session once it can be used. `UpstreamError` or `Refused` if it cannot."""
+        return await asyncio.shield(self._ready)
+
+    async def call(self, request: UpstreamCall) -> UpstreamAnswer:
+        """Call the tool once."""
+        meta: dict[str, Any] = {**request.meta}
+        if request.task_id is not None:
+            meta[TASK_ID_META] = request.task_id
+        params = {"name": request.tool, "arguments": json.loads(request.arguments), "_meta": meta}
+        result = await self._request("tools/call", params, request.on_progress)
+        return answer_of(self._connection, Span(result, compact(result)))
+
+    async def inspect(self) -> Inspection:
+        """What the server says about itself, and all of its tools."""
+        client = await self.opened()
+        info = client.server_info
+        return Inspection(
+            protocol_version=client.protocol_version or "",
+            server_name=info.name if info else "",
+            server_version=info.version if info else "",
+            instructions=client.instructions or "",
+            tools=await self._tools(),
+        )
+
+    def end(self) -> None:
+        """Have it closed, by its own task."""
+        self._over.set()
+
+    async def ended_within(self, seconds: float) -> None:
+        """Wait until all of it is closed; cancel what is not in time."""
+        _, late = await asyncio.wait({self._task}, timeout=seconds)
+        if late:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=seconds)
+
+    async def _own(self) -> None:
+        reason: Exception | None = None
+        info = Implementation(name="interlock", version="1")
+        async with (
+            self._line.streams() as (reading, writing),
+            ClientSession(reading, writing, client_info=info) as client,
+        ):
+            try:
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await self._greet(client)
+            # Inside, or it would leave as an exception group of the SDK's.
+            except (MCPError, RuntimeError, TimeoutError, ValidationError) as error:
+                self._over.set()
+                reason = error
+            else:
+                self._ready.set_result(client)
+            await self._over.wait()
+        if reason is not None:
+            raise reason
+
+    async def _greet(self, client: ClientSession) -> None:
+        if not self._handshake:
+            with suppress(MCPError, RuntimeError, ValidationError):
+                await client.discover()
+        if client.protocol_version is None:
+            await client.initialize()
+
+    def _left(self, task: "asyncio.Task[None]") -> None:
+        self._over.set()
+        self.ended = self._clock()
+        error = None if task.cancelled() else task.exception()
+        if not self._ready.done():
+            self._ready.set_exception(self._unopened(error))
+            self._ready.exception()  # whoever waits sees it; perhaps nobody does any more
+        elif error is not None:
+            log.warning("upstream.session_broke", server=self._connection.server, error=repr(error))
+
+    def _unopened(self, error: BaseException | None) -> UpstreamError | Refused:
+        """Why no session came about: whatever it was, no call was sent."""
+        if isinstance(error, Refused | UpstreamError):
+            return error
+        if isinstance(error, MCPError) and not _closed(error):
+            try:
+                return told_by(self._connection, error.code, error.message, error.data).unsent()
+            except Refused as refused:
+                return refused
+        why = "it ended" if error is None else str(error) or type(error).__name__
+        return UpstreamError(
+            Reach.NOT_SENT,
+            f"server `{self._connection.server}` could not be opened: {why.lower()}"
+            + self._line.last_words(),
+        )
+
+    async def _tools(self) -> tuple[str, ...]:
+        found: list[str] = []
+        params: dict[str, Any] = {}
+        for _ in range(MOST_PAGES):
+            page = await self._request("tools/list", params)
+            if not isinstance(tools := page.get("tools"), list):
+                raise faults.unreadable(self._connection, "bad list of tools")
+            found.extend(compact(tool) for tool in tools)
+            if not page.get("nextCursor"):
+                return tuple(found)
+            params = {"cursor": page["nextCursor"]}
+        raise UpstreamError(Reach.ANSWERED, f"it lists its tools on over `{MOST_PAGES}` pages")
+
+    async def _request(
+        self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
+        client = await self.opened()
+        if self.over:
+            raise UpstreamError(
+                Reach.NOT_SENT, f"the session of server `{self._connection.server}` has ended"
+            )
+        with self._in_use():
+            try:
+                result: dict[str, Any] = await client.send_request(
+                    RawRequest(method=method, params=params),
+                    _RESULT,
+                    progress_callback=None if on_progress is None else _passing(on_progress),
+                )
+            except MCPError as error:
+                failed = error
+            except ValidationError as error:
+                raise faults.unreadable(
+                    self._connection, error.errors()[0]["msg"].lower()
+                ) from None
+            else:
+                return result
+        raise await self._classified(failed)
+
+    async def _classified(self, error: MCPError) -> UpstreamError:
+        if error.code == PARSE_ERROR and error.message.startswith("Failed to parse"):
+            return faults.unreadable(self._connection, "it is no JSON-RPC")
+        if not _closed(error):
+            return told_by(self._connection, error.code, error.message, error.data)
+        if not error.message.startswith("SSE"):
+            self.end()
+            await asyncio.wait({self._task}, timeout=1.0)  # for its last words
+        return UpstreamError(
+            Reach.LOST,
+            f"server `{self._connection.server}` went away before it answered"
+            + self._line.last_words(),
+        )
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self.used = self._clock()
+
+
+def _passing(on_progress: OnProgress) -> ProgressFnT:
+    async def told(progress: float, total: float | None, message: str | None) -> None:
+        await on_progress(progress, total, message)
+
+    return told
+
+
+def _closed(error: MCPError) -> bool:
+    """Whether it is the SDK that says so: servers use this code for errors of their own too."""
+    return (
+        error.code == CONNECTION_CLOSED
+        and error.data is None
+        and (error.message == "Connection closed" or error.message.startswith("SSE stream"))
+    )

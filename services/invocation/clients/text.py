@@ -2,7 +2,6 @@
 
 import json
 import re
-from json.decoder import scanstring
 from typing import Any, NamedTuple, NoReturn
 
 LARGEST = 16 * 1024 * 1024
@@ -31,7 +30,7 @@ def members(text: str) -> dict[str, Span]:
     while text[at : at + 1] != "}":
         if found:
             at = _after(text, at, ",")
-        key, at = scanstring(text, _after(text, at, '"'))
+        key, at = _value(text, _after(text, at, '"') - 1)
         at = _skip(text, _after(text, at, ":"))
         value, end = _value(text, at)
         if key in found:

@@ -113,7 +113,7 @@ class Intake:
         except BaseException:
             for entry in offered:
                 if entry.owner is not None:
-                    self._worker.release(entry.upstream)
+                    self._worker.room.release(entry.upstream)
             raise
         for entry, there in zip(offered, found, strict=True):
             self._begin(entry, there, since)
@@ -128,9 +128,9 @@ class Intake:
         if there is None and entry.owner is not None:
             self._worker.start(claimed_job(entry), since)
         elif entry.owner is not None:
-            self._worker.release(entry.upstream)
+            self._worker.room.release(entry.upstream)
         elif there is None and entry.outcome is None:
-            self._worker.wake(entry.upstream)
+            self._worker.room.expect(entry.upstream)
 
 
 def _stated(entry: Entry, there: Known | None) -> Effects:

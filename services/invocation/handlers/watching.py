@@ -63,7 +63,7 @@ class Watching:
             await self._ends.keep(self._ends.back(job, next_))
         else:
             await self._ends.conclude(self._ends.end(job, next_))
-        self._worker.wake(job.upstream)
+        self._worker.room.expect(job.upstream)
 
     def _given_up(self, job: Job, control: Control | None) -> Outcome | Again:
         around = self._around

@@ -1,7 +1,6 @@
 """The worker of one process: claims what it has room for, executes it, and says how it ended."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable
 
 import structlog
@@ -11,6 +10,7 @@ from services.invocation import decide
 from services.invocation.handlers.around import Around, itself
 from services.invocation.handlers.attempt import Attempts, Holding
 from services.invocation.handlers.ends import Ends
+from services.invocation.handlers.room import Room
 from services.invocation.model import (
     Again,
     Call,
@@ -43,51 +43,22 @@ class Worker:
         self._attempts = Attempts(around, ends)
         self._held: dict[Lease, Holding] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._busy: Counter[Upstream] = Counter()
         self._begun: set[Lease] = set()
-        self._awake = asyncio.Event()
         self._claiming: asyncio.Future[bool] | None = None
-        self._behind = True
-        """There may be rows of any upstream that we do not know of."""
-        self._queued: set[Upstream] = set()
-        """Upstreams of which rows were left ready for want of room."""
+        self.room = Room(around.limits)
         self._used = False
         self._stopping = False
 
-    # -- room -----------------------------------------------------------------------------------
+    # -- claiming -------------------------------------------------------------------------------
 
     def reserve(self, upstream: Upstream) -> bool:
-        """Take room for one call that is about to be accepted, if there is any and nobody waits.
+        """Take room for one call that is about to be accepted.
 
-        Where not, the row is left ready, and claimed when its turn comes.
+        Where there is none, the row is left ready, and claimed when its turn comes.
         """
-        free = (
-            not self._stopping
-            and not self._behind
-            and upstream not in self._queued
-            and self._around.published.fresh
-            and self._busy.total() < self._around.limits.total
-            and self._room(upstream) > 0
-        )
-        if free:
-            self._busy[upstream] += 1
-        return free
-
-    def release(self, upstream: Upstream) -> None:
-        """Give room back."""
-        self._busy[upstream] -= 1
-        if self._busy[upstream] <= 0:
-            del self._busy[upstream]
-        if self._behind or self._queued:
-            self._awake.set()
-
-    def wake(self, upstream: Upstream) -> None:
-        """There is something to claim."""
-        self._queued.add(upstream)
-        self._awake.set()
-
-    def _room(self, upstream: Upstream) -> int:
-        return self._around.limits.per_server - self._busy[upstream]
+        if self._stopping or not self._around.published.fresh:
+            return False
+        return self.room.take(upstream)
 
     def holds(self, lease: Lease) -> bool:
         """Whether it is in hand."""
@@ -97,53 +68,41 @@ class Worker:
         """Whether its call was made, and nothing was written since."""
         return lease in self._begun
 
-    # -- claiming -------------------------------------------------------------------------------
-
     async def run(self) -> None:
         """Claim whenever there is room and work, until cancelled. A claim under way ends first."""
         while True:
             self._claiming = asyncio.ensure_future(self._claim())
             if await asyncio.shield(self._claiming):
                 continue
-            self._awake.clear()
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._awake.wait()
-            except TimeoutError:
-                self._behind = True
+            if not await self.room.changed(LOOK_SECONDS):
+                self.room.expect_anything()
 
     async def _claim(self) -> bool:
         """Whether another claim may get more."""
         around = self._around
-        most = around.limits.total - self._busy.total()
-        everywhere = self._behind
-        only = {upstream for upstream in self._queued if self._room(upstream) > 0}
-        if self._stopping or most <= 0 or not around.published.fresh:
+        if self._stopping or not around.published.fresh:
             return False
-        if not everywhere and not only:
+        free = self.room.free()
+        if free is None:
             return False
-        self._behind = False
-        self._queued -= only
         since = asyncio.get_running_loop().time()
+        per_server = around.limits.per_server
+        wanted = Wanted(
+            around.owner, free.most, free.room, per_server, around.now(), only=free.only
+        )
         try:
-            claimed = await around.journal.claim(self._wanted(most, None if everywhere else only))
+            claimed = await around.journal.claim(wanted)
         except BaseException:
-            self._behind = True
+            self.room.expect_anything()
             raise
         for job in claimed.jobs:
-            self._busy[job.upstream] += 1
+            self.room.fill(job.upstream)
             self.start(job, since)
-        self._queued |= claimed.left
-        self._behind = self._behind or claimed.more
+        for upstream in claimed.left:
+            self.room.expect(upstream)
+        if claimed.more:
+            self.room.expect_anything()
         return claimed.more and bool(claimed.jobs)
-
-    def _wanted(self, most: int, only: set[Upstream] | None) -> Wanted:
-        """Upstreams that are full now are left out, and looked at once they have room."""
-        room = {upstream: self._room(upstream) for upstream in self._busy}
-        if only is None:
-            self._queued |= {upstream for upstream, free in room.items() if free <= 0}
-        around = self._around
-        return Wanted(around.owner, most, room, around.limits.per_server, around.now(), only)
 
     def start(self, job: Job, since: float) -> None:
         """Execute a job whose lease is ours, and for which room was taken.
@@ -169,7 +128,7 @@ class Worker:
             await self._handle(holding)
         finally:
             self._held.pop(holding.job.lease, None)
-            self.release(holding.job.upstream)
+            self.room.release(holding.job.upstream)
 
     async def _handle(self, holding: Holding) -> None:
         job = holding.job
@@ -238,7 +197,7 @@ class Worker:
         if written.done:
             self._ends.aside(holding.untold)
             pause = (again.not_before - self._around.now()).total_seconds()
-            asyncio.get_running_loop().call_later(pause, self.wake, holding.job.upstream)
+            asyncio.get_running_loop().call_later(pause, self.room.expect, holding.job.upstream)
         return written
 
     # -- heartbeat and controls -----------------------------------------------------------------

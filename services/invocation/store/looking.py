@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 
 from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt
 from interlock.contracts.task import Task, TaskState
 from services.invocation.model import Job, Key, State
-from services.invocation.store.rows import attempts_of, job_of, told
+from services.invocation.store.rows import AnyRow, attempts_of, job_of, told
 from services.invocation.store.tables import IS_CLAIMED, IS_ENDED, IS_READY, JOURNAL, KEY, WORKERS
 from services.invocation.store.writing import Told
 
@@ -121,7 +121,7 @@ def shown(connection: Connection, key: Key) -> tuple[Page, tuple[Raw, ...]] | No
     return None if row is None else (_page(row), told(row))
 
 
-def _page(row: Row[tuple[object, ...]]) -> Page:
+def _page(row: AnyRow) -> Page:
     return Page(
         task=Task.model_validate_json(row.header),
         state=State(row.state),

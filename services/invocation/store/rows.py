@@ -15,6 +15,7 @@ from interlock.contracts.task import Principal, Task, TaskState
 from interlock.contracts.topics import Topic
 from services.invocation.model import Control, Job, Key, Lease, State, Upstream
 
+AnyRow = Row[*tuple[Any, ...]]
 _ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
 
 
@@ -128,7 +129,7 @@ def claimed_job(entry: Entry) -> Job:
     )
 
 
-def job_of(row: Row[Any]) -> Job:
+def job_of(row: AnyRow) -> Job:
     """The job in a row, with the lease that the row names."""
     return Job(
         task=Task.model_validate_json(row.header),
@@ -144,11 +145,11 @@ def job_of(row: Row[Any]) -> Job:
     )
 
 
-def lease_of(row: Row[Any]) -> Lease:
+def lease_of(row: AnyRow) -> Lease:
     return Lease(row.tenant, TaskId(row.task_id), row.owner, row.fence)
 
 
-def known(row: Row[Any]) -> Known:
+def known(row: AnyRow) -> Known:
     """A whole row."""
     return Known(
         job=job_of(row),
@@ -160,7 +161,7 @@ def known(row: Row[Any]) -> Known:
     )
 
 
-def told(row: Row[Any]) -> tuple[Raw, ...]:
+def told(row: AnyRow) -> tuple[Raw, ...]:
     """What a row has to say: its outcome, then its settlement."""
     kept = (
         (row.outcome_attributes, row.outcome_body),

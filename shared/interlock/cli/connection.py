@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from interlock.cli.output import CANNOT, say
+from interlock.cli.output import CANNOT, NO, say
 from interlock.errors import InterlockError, Refused
 
 if TYPE_CHECKING:
@@ -54,16 +54,20 @@ def target(url: str | None, token: str | None, data: Path | None) -> Target:
 
 
 def ask(context: typer.Context, work: "Callable[[Interlock], Awaitable[T]]") -> T:
-    """Run `work` with a client of the suite; an error is one line and exit code 2."""
+    """Run `work` with a client of the suite; an error is one line.
+
+    Exit code 1 where the suite refused it, 2 where it could not be asked.
+    """
+    chosen: Target = context.obj
+    credential = answered(chosen.credential)
 
     async def main() -> T:
         from interlock.sdk import Interlock  # noqa: PLC0415 half a second that `--help` saves
 
-        chosen: Target = context.obj
-        async with Interlock(chosen.url, chosen.credential()) as client:
+        async with Interlock(chosen.url, credential) as client:
             return await work(client)
 
-    return answered(lambda: asyncio.run(main()))
+    return answered(lambda: asyncio.run(main()), refused=NO)
 
 
 def request(context: typer.Context, method: str, path: str, body: Any = None, wait: int = 0) -> Any:
@@ -72,13 +76,13 @@ def request(context: typer.Context, method: str, path: str, body: Any = None, wa
     return ask(context, lambda client: client.request(method, path, body, headers))
 
 
-def answered(work: Callable[[], T]) -> T:
-    """What `work` returns; an error that is told on purpose is one line and exit code 2."""
+def answered(work: Callable[[], T], *, refused: int = CANNOT) -> T:
+    """What `work` returns; an error that is told on purpose is one line and an exit code."""
     try:
         return work()
     except InterlockError as error:
         say(f"interlock: {error.detail}")
-        raise typer.Exit(CANNOT) from None
+        raise typer.Exit(refused if isinstance(error, Refused) else CANNOT) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

@@ -1,4 +1,4 @@
-"""The `interlock` command. Groups are imported by typer's own laziness: none does work on import."""
+"""The `interlock` command. Its modules import what is slow inside the commands that need it."""
 
 from pathlib import Path
 from typing import Annotated

@@ -17,6 +17,7 @@ WAIT = 20
 def add(  # noqa: PLR0913 one option for each field of a server
     context: typer.Context,
     name: Name,
+    *,
     capability: Annotated[str, typer.Option(help="What business capability it offers.")],
     owner_team: Annotated[str, typer.Option(help="The team that owns it.")],
     technical_owner: Annotated[str, typer.Option(help="The person to ask.")],
@@ -91,6 +92,7 @@ def move(  # noqa: PLR0913 one option for each field of a move
     context: typer.Context,
     name: Name,
     to: Annotated[str, typer.Argument(help="submitted, security_review, approved_dev, …")],
+    *,
     reason: Annotated[str, typer.Option(help="Why; kept in its history.")] = "",
     retire_on: Annotated[
         str | None, typer.Option(help="Date (YYYY-MM-DD); with `deprecated`.")

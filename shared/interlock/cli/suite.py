@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.connection import Json, Target, answered, request
+from interlock.cli.connection import Json, Target, answered
 from interlock.cli.output import CANNOT, NO, print_json, print_table, say
 from interlock.errors import InterlockError
 
@@ -27,12 +27,13 @@ def up(
 ) -> None:
     """Run the whole suite here, until Ctrl-C. Its data are below `.interlock/`."""
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
+    from interlock.telemetry.logs import configure_logs  # noqa: PLC0415 as above
 
     given = {"host": host, "port": port, "data": _target(context).data}
 
     def start() -> None:
         settings = main.settings_from_environment(**given)
-        main.configure_logs(settings.log_level, settings.log_format)
+        configure_logs(settings.log_level, settings.log_format)
 
         def started() -> None:
             say(f"interlock is up at {settings.url} (MCP: {settings.url}/mcp, docs: /docs)")
@@ -59,6 +60,7 @@ def run(
 ) -> None:
     """Run one service here, as its container would."""
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
+    from interlock.telemetry.logs import configure_logs  # noqa: PLC0415 as above
     from interlock.runtime.host import named  # noqa: PLC0415 as above
 
     def start() -> None:

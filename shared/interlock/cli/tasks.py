@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlock.cli.connection import Json, ask, request, seconds
-from interlock.cli.output import NO, print_fields, print_json, print_line, say
+from interlock.cli.output import NO, print_fields, print_json, print_line, print_table, say
+from interlock.cli.words import words
 
 if TYPE_CHECKING:
     from interlock.sdk import Event, Interlock, Outcome
@@ -22,6 +23,7 @@ def submit(  # noqa: PLR0913 one option for each field of a task
     server: Annotated[str, typer.Argument(help="The server's name.")],
     tool: Annotated[str, typer.Argument(help="The tool's name.")],
     arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}",
+    *,
     wait: Annotated[str, typer.Option(help="How long to wait for its end (`0`: not).")] = "30s",
     key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
     as_json: Json = False,
@@ -68,9 +70,28 @@ def cancel(context: typer.Context, task: Id) -> None:
 
 
 @app.command()
-def approve(
-    context: typer.Context, task: Id, reason: Reason = "", as_json: Json = False
-) -> None:
+def held(context: typer.Context, as_json: Json = False) -> None:
+    """Tasks that wait for a person's approval, with the exact arguments that would run."""
+    found = request(context, "GET", "/policy/v1/approvals")["approvals"]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            one["task"]["id"],
+            one["task"]["principal"]["name"],
+            f"{one['task']['server']} {one['task']['tool']}",
+            one["arguments"],
+            one["expires_at"],
+            one["reason"],
+        ]
+        for one in found
+    ]
+    print_table(("task", "who", "call", "arguments", "until", "why"), rows, "nothing is held")
+
+
+@app.command()
+def approve(context: typer.Context, task: Id, reason: Reason = "", as_json: Json = False) -> None:
     """Let a held task run. Nobody approves an own request."""
     _decide(context, task, "approve", reason, as_json)
 
@@ -124,6 +145,5 @@ def _print_event(event: "Event", as_json: bool) -> None:
     if as_json:
         print_line(json.dumps({"id": event.id, "type": event.type, "data": event.data}))
         return
-    data = event.data
-    words = [str(data[name]) for name in ("time", "state", "message", "reason") if data.get(name)]
-    print_line("  ".join([event.type, *words]))
+    at = str(event.data.get("time", ""))[11:23]
+    print_line(f"{at}  {event.type:<18}  {words(event.data)}".rstrip())

@@ -148,7 +148,7 @@ class Completeness:
     def _judge_causes(self, now: datetime) -> None:
         since = _micros(now - STILL_COMING)
         for id_, cause, shard, seq, arrived, tenant in self._rows(_CAUSELESS):
-            if arrived > since:
+            if arrived >= since:
                 self.late_causes += 1
                 continue
             text = f"event {id_} was caused by {cause}, which is not in the ledger"
@@ -156,7 +156,7 @@ class Completeness:
 
     def _judge_tasks(self, now: datetime) -> None:
         for tenant, task, deadline, arrived, ends, unknown, settled in self._rows(_TASKS):
-            late = arrived > _micros(now - STILL_COMING)
+            late = arrived >= _micros(now - STILL_COMING)
             wrong = _wrong_ends(ends, unknown, settled, late)
             if wrong:
                 text = f"task {task} {wrong}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from interlock.errors import Forged, Refused
@@ -18,7 +19,7 @@ from interlock.ledger.report import Fault, Finding, Findings, Report
 class Verifier:
     """Fed with all checkpoints, then with all records, each shard in its order; then asked once.
 
-    Memory grows with checkpoints (about 200 bytes each), not with records. To be closed.
+    Memory grows with checkpoints (some 200 bytes a shard), not with records. To be closed.
     """
 
     def __init__(self, origin: Origin, trust: Trust, as_of: datetime | None) -> None:
@@ -32,6 +33,7 @@ class Verifier:
         self._findings = Findings()
         self._chains = [Chain(origin, shard, self._findings) for shard in range(origin.shards)]
         self._completeness = Completeness(self._findings)
+        self._seen: set[bytes] = set()
         self._checkpoints = 0
         self._hidden = 0
         self._anchored = False
@@ -42,11 +44,19 @@ class Verifier:
     def anchored(self, statements: Iterable[str]) -> None:
         """Checkpoints from outside the database."""
         self._anchored = True
+        self.checkpoints(statements)
+
+    def checkpoints(self, statements: Iterable[str]) -> None:
+        """Those that lie beside the ledger."""
         for statement in statements:
             self.checkpoint(statement)
 
     def checkpoint(self, statement: str) -> None:
-        """One checkpoint, believed only if its signature is good."""
+        """One checkpoint, believed only if its signature is good; known ones are passed over."""
+        digest = sha256(statement.encode()).digest()
+        if digest in self._seen:
+            return
+        self._seen.add(digest)
         try:
             found = read_checkpoint(self._trust, statement, self._origin)
         except Forged as error:

@@ -15,8 +15,8 @@ import re
 from typing import Any
 
 LONGS = range(-(2**63), 2**63)
-DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,4}")
-"""Cedar's decimal has four decimals in 64 bits; 15 digits before the point always fit."""
+DECIMAL = re.compile(r"(-?\d{1,15})\.(\d{1,4})")
+"""Cedar's decimal is a count of ten-thousandths in 64 bits."""
 NUMBER = "__number"
 TAKEN = re.compile(r"_{2,}(entity|extn|expr|number)")
 
@@ -63,7 +63,8 @@ def _value(value: Any) -> Any:
 
 
 def _fraction(text: str) -> dict[str, Any]:
-    if DECIMAL.fullmatch(text):
+    parts = DECIMAL.fullmatch(text)
+    if parts is not None and int(parts[1] + parts[2].ljust(4, "0")) in LONGS:
         return {"__extn": {"fn": "decimal", "arg": text}}
     return {NUMBER: text}
 

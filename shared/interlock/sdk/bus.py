@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+from joserfc.errors import JoseError
 
 from interlock.bus import Keyring, Raw, Stamp
 from interlock.bus.redis import RedisBus
 from interlock.contracts.ids import TaskId, derived
+from interlock.errors import Refused
 from interlock.identity.submissions import AgentKey, Request, requested
 
 
@@ -31,18 +34,25 @@ class Submission:
 
 
 class BusAgent:
-    """`async with BusAgent(url, key) as agent: await agent.submit([Submission(…)])`.
+    """`async with BusAgent.from_file(url, file) as agent: await agent.submit([Submission(…)])`.
 
     It signs with its own Ed25519 key, which auth must know, and only appends to `task.submitted`.
     Outcomes do not come back over the bus: await them by the task's id over HTTP (`Interlock`).
     """
 
-    def __init__(
-        self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now
-    ) -> None:
+    def __init__(self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now) -> None:
         self._key = key
         self._now = now
         self._bus = RedisBus(bus_url, Keyring({}), now)
+
+    @classmethod
+    def from_file(cls, bus_url: str, file: Path) -> "BusAgent":
+        """With the key that `interlock agent add --bus-key` wrote; `Refused` where it is none."""
+        try:
+            said = orjson.loads(file.read_bytes())
+            return cls(bus_url, AgentKey.of(said["tenant"], said["agent"], said["key"]))
+        except (OSError, ValueError, KeyError, TypeError, JoseError):
+            raise Refused(f"`{file}` is no key of an agent for the bus") from None
 
     async def __aenter__(self) -> Self:
         await self._bus.open(consumes=False)

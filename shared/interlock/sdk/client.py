@@ -16,6 +16,8 @@ from interlock.sdk.task import Event, Outcome
 
 LONGEST_WAIT = 50
 """Seconds that one request waits for an outcome; longer waits are several requests."""
+PAUSE = 0.5
+"""Seconds before a stream that broke is taken up again."""
 
 
 class Interlock:
@@ -50,11 +52,17 @@ class Interlock:
         return self._session
 
     async def call(
-        self, server: str, tool: str, arguments: Mapping[str, Any], *, timeout: float = 60.0
+        self,
+        server: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        wait: float = 60.0,
+        idempotency_key: str | None = None,
     ) -> Outcome:
-        """Call a tool and wait for how it ends; after `timeout` seconds, for where it stands."""
-        handle = await self.submit(server, tool, arguments)
-        return await handle.outcome(timeout)
+        """Call a tool and wait for how it ends; after `wait` seconds, for where it stands."""
+        handle = await self.submit(server, tool, arguments, idempotency_key=idempotency_key)
+        return await handle.outcome(wait)
 
     async def submit(
         self,
@@ -95,11 +103,21 @@ class Interlock:
                 method, self.url + path, json=body, headers=await self._headers(headers)
             ) as answer:
                 return await _told(answer)
-        except aiohttp.ClientConnectionError as error:
-            raise Unavailable(
-                f"cannot reach Interlock at `{self.url}`: {error}; is it up? (`interlock up`)",
-                code="unreachable",
-            ) from None
+        except aiohttp.ClientError as error:
+            raise self._away(error) from None
+
+    async def download(self, path: str) -> AsyncIterator[bytes]:
+        """A body that is no JSON, piece by piece."""
+        try:
+            async with self.session.get(
+                self.url + path, headers=await self._headers(None)
+            ) as answer:
+                if answer.status != 200:
+                    await _told(answer)
+                async for chunk in answer.content.iter_any():
+                    yield chunk
+        except aiohttp.ClientError as error:
+            raise self._away(error) from None
 
     async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[Event]:
         """Server-sent events at `path`, until the server ends the stream."""
@@ -113,7 +131,13 @@ class Interlock:
                 async for event in read_events(answer.content):
                     yield event
         except aiohttp.ClientError as error:
-            raise Unavailable(f"the stream of `{path}` broke: {error}") from None
+            raise self._away(error) from None
+
+    def _away(self, error: aiohttp.ClientError) -> Unavailable:
+        return Unavailable(
+            f"cannot reach Interlock at `{self.url}`: {error}; is it up? (`interlock up`)",
+            code="unreachable",
+        )
 
     async def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:
         token = await self._credential.token(self.session, self.url)
@@ -133,28 +157,37 @@ class TaskHandle:
         path = f"/v1/tasks/{self.id}"
         return Outcome.read(await self.client.request("GET", path, None, headers))
 
-    async def outcome(self, timeout: float = 60.0) -> Outcome:
-        """How it ended; after `timeout` seconds, where it stands."""
+    async def outcome(self, wait: float = 60.0) -> Outcome:
+        """How it ended; after `wait` seconds, where it stands."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
+        until = loop.time() + wait
         while True:
             left = until - loop.time()
             found = await self.show(min(max(left, 0), LONGEST_WAIT))
             if found.state.final or left <= 1:
                 return found
 
-    async def events(self, after: str = "") -> AsyncIterator[Event]:
-        """Milestones as they happen, from the first on or after `after`; resumes when it breaks."""
-        ended = False
-        while not ended:
+    async def events(self, after: str = "", *, patience: float = 30.0) -> AsyncIterator[Event]:
+        """Milestones as they happen, from the first on or behind `after`, until the task ends.
+
+        A stream that breaks is taken up again. `Unavailable` where the first one cannot be had,
+        or none for `patience` seconds.
+        """
+        clock = asyncio.get_running_loop().time
+        heard: float | None = None
+        while True:
             headers = {"Last-Event-ID": after} if after else {}
             try:
                 async for event in self.client.stream(f"/v1/tasks/{self.id}/events", headers):
-                    after = event.id or after
+                    after, heard = event.id or after, clock()
                     yield event
-                ended = (await self.show()).state.final
+                if (await self.show()).state.final:
+                    return
+                heard = clock()
             except Unavailable:
-                await asyncio.sleep(0.5)
+                if heard is None or clock() - heard > patience:
+                    raise
+            await asyncio.sleep(PAUSE)
 
     async def cancel(self) -> None:
         """Ask for its end; whether that came in time is its outcome."""

@@ -1,0 +1,119 @@
+"""`python -m services.auth`: builds everything that lives as long as the process."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from interlock.bus import Group
+from interlock.runtime.main import run
+from interlock.runtime.relay import Relay
+from interlock.runtime.service import Host, Parts, Service
+from interlock.state.port import AGENTS, REVOCATIONS
+from services.auth.clients import HttpDiscovery
+from services.auth.handlers import Access, Delegations, Issuers, Issuing, Submitted
+from services.auth.handlers.stating import Stating
+from services.auth.http import Api, OAuth, api_routes, oauth_routes
+from services.auth.settings import Settings
+from services.auth.store import METADATA, SqlStore, SqlSubmissions
+from services.auth.store.sealing import Seal
+
+OPERATOR_KEY = "operator.key"
+"""Below the suite's data folder, for its operator and the CLI."""
+TIDY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Chores:
+    """What is done now and then."""
+
+    relay: Relay
+    issuers: Issuers
+    issuing: Issuing | None
+    submissions: SqlSubmissions
+    host: Host
+    settings: Settings
+
+    async def tidy(self) -> None:
+        if self.issuing is not None and await self.issuing.forget():
+            await self.relay.flush()
+        kept = timedelta(days=self.settings.keep_days)
+        await self.submissions.forget(self.host.now() - kept)
+
+    async def refresh(self) -> None:
+        if await self.issuers.refresh():
+            await self.relay.flush()
+
+
+@asynccontextmanager
+async def build(host: Host) -> AsyncIterator[Parts]:
+    """Auth's parts. When they are there, so is what the first start makes, for all to see."""
+    settings, embedded = Settings(), host.suite.embedded
+    database = await host.database(METADATA)
+    relay, reader = host.relay(database), host.state(AGENTS, REVOCATIONS)
+    store, submissions = SqlStore(database), SqlSubmissions(database)
+    stating = Stating(host.stamp)
+    access = Access(store, stating, host.now, secrets.token_hex)
+    discovery = HttpDiscovery(private=_or(settings.private_issuers, embedded))
+    issuers = Issuers(store, stating, discovery)
+    delegations = Delegations(
+        store=store,
+        signer=host.signer,
+        trust=host.trust,
+        revocations=reader.view(REVOCATIONS),
+        now=host.now,
+        longest=timedelta(hours=settings.delegation_hours),
+    )
+    issuing = _issuing(host, settings, store) if _or(settings.issuer, embedded) else None
+    if issuing is not None:
+        await issuing.ensure()
+    if _or(settings.bootstrap, embedded):
+        await access.bootstrap(host.suite.data / OPERATOR_KEY)
+    await relay.flush()
+    submitted = Submitted(
+        submissions, reader.view(AGENTS), delegations, host.stamp, host.signer, host.now
+    )
+    chores = Chores(relay, issuers, issuing, submissions, host, settings)
+    api = Api(store, access, issuers, issuing, delegations, relay, host.tokens)
+    yield Parts(
+        http=[*api_routes(api), *(oauth_routes(OAuth(issuing)) if issuing else ())],
+        group=Group("auth", submitted.routes()),
+        background=[
+            _every(TIDY_SECONDS, chores.tidy),
+            _every(settings.refresh_seconds, chores.refresh),
+        ],
+    )
+
+
+def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:
+    return Issuing(
+        store=store,
+        stating=Stating(host.stamp),
+        seal=Seal(host.stamp.keyring),
+        tokens=host.tokens,
+        now=host.now,
+        random_hex=secrets.token_hex,
+        edge=host.suite.url,
+        lifetime=timedelta(seconds=settings.token_seconds),
+    )
+
+
+def _or(given: bool | None, otherwise: bool) -> bool:
+    return otherwise if given is None else given
+
+
+def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def again_and_again() -> None:
+        while True:
+            await job()
+            await asyncio.sleep(seconds)
+
+    return again_and_again
+
+
+service = Service("auth", build)
+
+if __name__ == "__main__":
+    run(service)

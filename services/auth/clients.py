@@ -1,0 +1,130 @@
+"""What auth fetches: the discovery documents and keys of the issuers that tenants trust."""
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from interlock.errors import Refused
+from interlock.identity.tokens import key_set
+
+LARGEST = 512 * 1024
+"""Bytes of a document."""
+
+
+class Discovery(Protocol):
+    """Looks an issuer up."""
+
+    async def jwks(self, issuer: str) -> str:
+        """Its public keys (RFC 7517) as JSON text; `Refused` (`unreachable`) naming the issuer."""
+
+
+@dataclass
+class MemoryDiscovery:
+    """A dict, for tests."""
+
+    key_sets: dict[str, str] = field(default_factory=dict)
+
+    async def jwks(self, issuer: str) -> str:
+        if issuer not in self.key_sets:
+            raise _unreachable(issuer, "it does not answer")
+        return self.key_sets[issuer]
+
+
+class HttpDiscovery:
+    """OpenID Connect Discovery 1.0 §4 over HTTPS.
+
+    Whoever names an issuer makes us call it. So without `private` only `https` and public addresses
+    are called, redirects are not followed, and answers are bounded in size and time.
+    """
+
+    def __init__(self, *, private: bool, seconds: float = 5.0) -> None:
+        self._private = private
+        self._timeout = aiohttp.ClientTimeout(total=seconds)
+
+    async def jwks(self, issuer: str) -> str:
+        connector = aiohttp.TCPConnector(
+            resolver=aiohttp.ThreadedResolver() if self._private else _PublicResolver()
+        )
+        try:
+            async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
+                url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+                document = await self._get(session, url)
+                if document.get("issuer") != issuer:
+                    raise _unreachable(issuer, f"it calls itself `{document.get('issuer')}`")
+                keys = orjson.dumps(
+                    await self._get(session, str(document.get("jwks_uri")))
+                ).decode()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _unreachable(issuer, str(error) or type(error).__name__) from None
+        if not key_set(keys):
+            raise _unreachable(issuer, "it publishes no key that can be used")
+        return keys
+
+    async def _get(self, session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
+        self._require_allowed(url)
+        async with session.get(url, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise ValueError(f"`{url}` answers with status `{answer.status}`")
+            content = await answer.content.read(LARGEST + 1)
+            while len(content) <= LARGEST and (more := await answer.content.read(LARGEST)):
+                content += more
+        if len(content) > LARGEST:
+            raise ValueError(f"`{url}` answers with more than `{LARGEST}` bytes")
+        return _object(url, content)
+
+    def _require_allowed(self, url: str) -> None:
+        parts = urlsplit(url)
+        schemes = ("https", "http") if self._private else ("https",)
+        if parts.scheme not in schemes or not parts.hostname or parts.username:
+            raise ValueError(f"`{url}` is no plain {' or '.join(schemes)} URL")
+        if not self._private and _literal(parts.hostname) is False:
+            raise ValueError(f"`{parts.hostname}` is no public address")
+
+
+def _object(url: str, content: bytes) -> Mapping[str, Any]:
+    document = orjson.loads(content)
+    if isinstance(document, dict):
+        return document
+    raise ValueError(f"`{url}` answers with no JSON object")
+
+
+class _PublicResolver(AbstractResolver):
+    """Resolves names, and finds nothing but public addresses."""
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if not found or not all(_literal(one["host"]) for one in found):
+            raise OSError(f"`{host}` has no public address")
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _literal(host: str) -> bool | None:
+    """Whether an address is public; None where it is a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_global and not address.is_multicast
+
+
+def _unreachable(issuer: str, why: str) -> Refused:
+    return Refused(
+        f"issuer `{issuer}` cannot be used: {why}; correct its URL, or make it reachable from here",
+        code="unreachable",
+    )

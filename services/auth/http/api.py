@@ -1,0 +1,278 @@
+"""`/v1`: agents, keys, issuers, revocations, delegations, tenants; paths relative to `/auth`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from interlock.contracts.access import AgentRecord, ApiKeyRecord, IssuerRecord
+from interlock.contracts.task import Principal, PrincipalKind
+from interlock.errors import Refused
+from interlock.identity.asgi import answered, authenticate
+from interlock.identity.roles import RIGHTS, Right, require
+from interlock.identity.tokens import Caller, Tokens
+from interlock.runtime.relay import Relay
+from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, Kind
+from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
+from services.auth.handlers.access import DEFAULT_TENANT
+from services.auth.http import bodies
+from services.auth.http.bodies import body, page, shown
+from services.auth.store import Store
+
+NOWHERE = {"Cache-Control": "no-store"}
+"""For answers that hold a secret."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """The endpoints. A change is answered once every other service can see it."""
+
+    store: Store
+    access: Access
+    issuers: Issuers
+    issuing: Issuing | None
+    delegations: Delegations
+    relay: Relay
+    tokens: Tokens
+
+    async def whoami(self, request: Request) -> Response:
+        """Who the token says is calling, and what that caller may do at doors."""
+        caller = await authenticate(request, self.tokens)
+        rights = {right for role in caller.roles for right in RIGHTS.get(role, ())}
+        return JSONResponse(
+            {
+                "principal": caller.principal.model_dump(mode="json"),
+                "label": caller.principal.label,
+                "token_scopes": list(caller.token_scopes),
+                "roles": list(caller.roles),
+                "groups": list(caller.groups),
+                "rights": sorted(rights),
+                "token_id": caller.token_id,
+                "how": caller.how,
+                "issuer": caller.issuer,
+                "expires_at": shown(caller.expires_at),
+            }
+        )
+
+    # -- agents ---------------------------------------------------------------------------------
+
+    async def list_agents(self, request: Request) -> Response:
+        return await self._list(request, AGENTS, "agents")
+
+    async def create_agent(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.AGENTS_WRITE)
+        asked = await body(request, bodies.NewAgent)
+        agent = _agent(caller, asked.name, asked)
+        await self.access.register(agent, caller.principal, replace=False)
+        await self.relay.flush()
+        where = {"Location": f"/auth/v1/agents/{agent.name}"}
+        return JSONResponse(_public(agent), 201, where)
+
+    async def show_agent(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.ACCESS_READ)
+        name = request.path_params["name"]
+        tenant = caller.principal.tenant
+        agent = await self.store.read(lambda records: records.get(AGENTS, tenant, name))
+        if agent is None:
+            raise Refused(f"there is no agent `{name}`", code="not_found")
+        return JSONResponse(_public(agent))
+
+    async def put_agent(self, request: Request) -> Response:
+        """Register the agent as told, new or not; one that was disabled is enabled."""
+        caller = await self._caller(request, Right.AGENTS_WRITE)
+        name = bodies.named(request.path_params["name"])
+        agent = _agent(caller, name, await body(request, bodies.AgentBody))
+        await self.access.register(agent, caller.principal, replace=True)
+        await self.relay.flush()
+        return JSONResponse(_public(agent))
+
+    async def disable_agent(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.AGENTS_WRITE)
+        who = caller.principal
+        await self.access.disable(who.tenant, request.path_params["name"], who)
+        await self.relay.flush()
+        return Response(status_code=204)
+
+    async def add_public_key(self, request: Request) -> Response:
+        """Let a key sign for the agent on the bus, and at the token endpoint."""
+        caller = await self._caller(request, Right.AGENTS_WRITE)
+        who, asked = caller.principal, await body(request, bodies.NewPublicKey)
+        jwk = orjson.dumps(asked.public_key).decode()
+        agent, key = await self.access.add_public_key(
+            who.tenant, request.path_params["name"], jwk, who
+        )
+        await self.relay.flush()
+        return JSONResponse(_public(agent) | {"key": key}, 201)
+
+    # -- API keys -------------------------------------------------------------------------------
+
+    async def list_keys(self, request: Request) -> Response:
+        return await self._list(request, API_KEYS, "keys")
+
+    async def create_key(self, request: Request) -> Response:
+        """The only answer that ever holds the key's text."""
+        caller = await self._caller(request, Right.KEYS_WRITE)
+        asked = await body(request, bodies.NewApiKey)
+        kind = PrincipalKind.AGENT if asked.agent else PrincipalKind.PERSON
+        principal = Principal(
+            tenant=caller.principal.tenant,
+            kind=kind,
+            name=asked.agent or asked.person or "",
+            user=asked.user,
+        )
+        new = NewKey(principal, asked.token_scopes, asked.roles, asked.expires_at)
+        record, text = await self.access.create_key(new, caller.principal, caller.roles)
+        await self.relay.flush()
+        return JSONResponse(_public(record) | {"key": text}, 201, NOWHERE)
+
+    async def revoke_key(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.KEYS_WRITE)
+        who = caller.principal
+        await self.access.revoke_key(who.tenant, request.path_params["id"], who)
+        await self.relay.flush()
+        return Response(status_code=204)
+
+    # -- issuers --------------------------------------------------------------------------------
+
+    async def list_issuers(self, request: Request) -> Response:
+        return await self._list(request, ISSUERS, "issuers")
+
+    async def trust_issuer(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.ISSUERS_WRITE)
+        asked = await body(request, bodies.NewIssuer)
+        record = IssuerRecord(tenant=caller.principal.tenant, jwks="", **dict(asked))
+        if self.issuing is not None and asked.issuer == self.issuing.issuer:
+            raise Refused(f"issuer `{asked.issuer}` is our own", code="conflict")
+        found = await self.issuers.trust(record, caller.principal)
+        await self.relay.flush()
+        return JSONResponse(_public(found), 201)
+
+    async def distrust_issuer(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.ISSUERS_WRITE)
+        who = caller.principal
+        await self.issuers.distrust(who.tenant, request.query_params.get("issuer", ""), who)
+        await self.relay.flush()
+        return Response(status_code=204)
+
+    async def rotate(self, request: Request) -> Response:
+        """A new signing key for the embedded issuer, which is every tenant's."""
+        caller = await self._caller(request, Right.ISSUERS_WRITE)
+        _require_default(caller)
+        if self.issuing is None:
+            raise Refused(
+                "the embedded issuer is off; set `INTERLOCK_AUTH_ISSUER`", code="conflict"
+            )
+        kid = await self.issuing.rotate(caller.principal)
+        await self.relay.flush()
+        return JSONResponse({"kid": kid}, 201)
+
+    # -- revocations, delegations, tenants ------------------------------------------------------
+
+    async def list_revocations(self, request: Request) -> Response:
+        return await self._list(request, REVOCATIONS, "revocations")
+
+    async def revoke(self, request: Request) -> Response:
+        caller = await self._caller(request, Right.REVOKE)
+        asked = await body(request, bodies.NewRevocation)
+        who = caller.principal
+        record = await self.access.revoke(who.tenant, (asked.kind, asked.name), asked.reason, who)
+        await self.relay.flush()
+        return JSONResponse(record.model_dump(mode="json"), 201)
+
+    async def delegate(self, request: Request) -> Response:
+        """Auth's statement that an agent's key may act for a user on the bus."""
+        caller = await authenticate(request, self.tokens)
+        asked = await body(request, bodies.NewDelegation)
+        statement, ends = await self.delegations.make(caller, asked.agent, asked.user, asked.key)
+        return JSONResponse({"delegation": statement, "expires_at": shown(ends)}, 201, NOWHERE)
+
+    async def list_tenants(self, request: Request) -> Response:
+        _require_default(await self._caller(request, Right.TENANTS_WRITE))
+        return JSONResponse({"tenants": await self.store.read(lambda it: list(it.tenants()))})
+
+    async def create_tenant(self, request: Request) -> Response:
+        """A tenant and its first administrator's key, which is shown here only."""
+        caller = await self._caller(request, Right.TENANTS_WRITE)
+        _require_default(caller)
+        asked = await body(request, bodies.NewTenant)
+        record, text = await self.access.create_tenant(asked.name, caller.principal)
+        await self.relay.flush()
+        return JSONResponse(_public(record) | {"key": text}, 201, NOWHERE)
+
+    # -- shared ---------------------------------------------------------------------------------
+
+    async def _caller(self, request: Request, right: Right) -> Caller:
+        caller = await authenticate(request, self.tokens)
+        require(caller, right)
+        return caller
+
+    async def _list(self, request: Request, kind: Kind[Any], name: str) -> Response:
+        caller = await self._caller(request, Right.ACCESS_READ)
+        asked, tenant = page(request), caller.principal.tenant
+        found: Mapping[str, Any] = await self.store.read(lambda records: records.of(kind, tenant))
+        after = [field for field in sorted(found) if field > asked.after]
+        listed = after[: asked.limit]
+        return JSONResponse(
+            {
+                name: [_public(found[field]) for field in listed],
+                "next": listed[-1] if len(after) > len(listed) else None,
+            }
+        )
+
+
+def _agent(caller: Caller, name: str, asked: bodies.AgentBody) -> AgentRecord:
+    return AgentRecord(
+        tenant=caller.principal.tenant,
+        name=name,
+        description=asked.description,
+        public_keys=tuple(orjson.dumps(key).decode() for key in asked.public_keys),
+        may_act_for=asked.may_act_for,
+        token_scopes=asked.token_scopes,
+    )
+
+
+def _public(record: Any) -> dict[str, Any]:
+    """A record as people see it; what is derived from a secret is nobody's business."""
+    told: dict[str, Any] = record.model_dump(mode="json", exclude={"secret_digest", "jwks"})
+    if isinstance(record, AgentRecord):
+        told["public_keys"] = [orjson.loads(key) for key in record.public_keys]
+    if isinstance(record, ApiKeyRecord):
+        told["principal"]["label"] = record.principal.label
+    return told
+
+
+def _require_default(caller: Caller) -> None:
+    if caller.principal.tenant != DEFAULT_TENANT:
+        raise Refused(
+            f"only administrators of tenant `{DEFAULT_TENANT}` may do this", code="forbidden"
+        )
+
+
+def api_routes(api: Api) -> list[Route]:
+    """The routes of `/v1`."""
+    table = (
+        ("GET", "/v1/whoami", api.whoami),
+        ("GET", "/v1/agents", api.list_agents),
+        ("POST", "/v1/agents", api.create_agent),
+        ("GET", "/v1/agents/{name}", api.show_agent),
+        ("PUT", "/v1/agents/{name}", api.put_agent),
+        ("DELETE", "/v1/agents/{name}", api.disable_agent),
+        ("POST", "/v1/agents/{name}/keys", api.add_public_key),
+        ("GET", "/v1/keys", api.list_keys),
+        ("POST", "/v1/keys", api.create_key),
+        ("DELETE", "/v1/keys/{id}", api.revoke_key),
+        ("GET", "/v1/issuers", api.list_issuers),
+        ("POST", "/v1/issuers", api.trust_issuer),
+        ("DELETE", "/v1/issuers", api.distrust_issuer),
+        ("POST", "/v1/signing-keys/rotate", api.rotate),
+        ("GET", "/v1/revocations", api.list_revocations),
+        ("POST", "/v1/revocations", api.revoke),
+        ("POST", "/v1/delegations", api.delegate),
+        ("GET", "/v1/tenants", api.list_tenants),
+        ("POST", "/v1/tenants", api.create_tenant),
+    )
+    return [Route(path, answered(endpoint), methods=[method]) for method, path, endpoint in table]

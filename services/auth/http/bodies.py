@@ -1,0 +1,131 @@
+"""What requests to auth's door may say."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import Request
+
+from interlock.contracts.ids import AgentName, TenantId
+from interlock.errors import Refused
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$", max_length=255)]
+"""RFC 6749 §3.3."""
+
+
+class Body(BaseModel):
+    """Unknown fields are mistakes here, not news from the future."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentBody(Body):
+    description: str = ""
+    public_keys: tuple[dict[str, Any], ...] = Field(default=(), max_length=8)
+    may_act_for: tuple[Name, ...] = ()
+    token_scopes: tuple[Scope, ...] = ()
+
+
+class NewAgent(AgentBody):
+    name: AgentName
+
+
+class NewPublicKey(Body):
+    public_key: dict[str, Any]
+    """A public JWK (Ed25519)."""
+
+
+class NewApiKey(Body):
+    """A key for an agent (and the user it acts for), or for a person."""
+
+    agent: AgentName | None = None
+    person: Name | None = None
+    user: Name | None = None
+    token_scopes: tuple[Scope, ...] = ()
+    roles: tuple[str, ...] = ()
+    expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _one_principal(self) -> "NewApiKey":
+        if (self.agent is None) == (self.person is None):
+            raise ValueError("name an `agent` or a `person`")
+        if self.person is not None and self.user is not None:
+            raise ValueError("only an agent acts for a `user`")
+        return self
+
+
+class NewIssuer(Body):
+    issuer: Annotated[str, Field(pattern=r"^https?://[^?#\s]+$", max_length=1024)]
+    audiences: tuple[Name, ...] = ()
+    agent_claim: Name = "client_id"
+    user_claim: Name = "sub"
+    roles_claim: Name = "roles"
+
+
+class NewRevocation(Body):
+    kind: Literal["token", "key", "agent", "user", "issuer"]
+    name: Annotated[str, Field(min_length=1, max_length=1024)]
+    reason: Annotated[str, Field(max_length=1000)] = ""
+
+
+class NewDelegation(Body):
+    agent: AgentName
+    user: Name | None = None
+    key: Name | None = None
+
+
+class NewTenant(Body):
+    name: TenantId
+
+
+class Page(Body):
+    """A page of a list: names after `after`, at most `limit`."""
+
+    after: str = ""
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+async def body(request: Request, model: type[B]) -> B:
+    """The request's JSON body; `Refused` (`invalid`) names all that is wrong."""
+    content = await request.body()
+    try:
+        return model.model_validate_json(content or b"{}")
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def named(name: str) -> str:
+    """An agent's name in a path, where a new one may stand."""
+    try:
+        return NewAgent.model_validate({"name": name}).name
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def page(request: Request) -> Page:
+    """The query's `after` and `limit`."""
+    try:
+        return Page.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> Refused:
+    """All that is wrong, without the values, which may be secret."""
+    violations = [
+        {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
+    return Refused(
+        f"the request is not valid: {told}", code="invalid", data={"violations": violations}
+    )
+
+
+def shown(moment: datetime | None) -> str | None:
+    """A moment as JSON has it."""
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,134 @@
+"""A task's life at the door: asked for, looked at, cancelled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from interlock.bus import Bus, Stamp
+from interlock.contracts.ids import TaskId, derived
+from interlock.contracts.requests import CancelRequested, TaskAuthenticated
+from interlock.contracts.task import Principal, Task, TaskKind, request_digest
+from interlock.errors import Refused
+from interlock.identity.roles import Right, require
+from interlock.identity.statements import Signer, sign_identity
+from interlock.identity.tokens import Caller
+from services.gateway.decide import admit, merge
+from services.gateway.handlers.sweeps import Sweeps, publish_now
+from services.gateway.handlers.visible import Visible
+from services.gateway.model import Offer, Place, Snapshot
+from services.gateway.store import Accepting, Snapshots
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call that somebody asks for. `text` is the exact JSON text of `arguments`."""
+
+    offer: Offer
+    arguments: dict[str, Any]
+    text: str
+    within: timedelta
+    """From now to the deadline."""
+    key: str | None = None
+    """Idempotency key."""
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Commands and queries; every door of the gateway goes through here."""
+
+    store: Snapshots
+    bus: Bus
+    sweeps: Sweeps
+    visible: Visible
+    stamp: Stamp
+    signer: Signer
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    url: str
+
+    def url_of(self, task: Task | str) -> str:
+        """Where a client finds the task."""
+        return f"{self.url}/v1/tasks/{task if isinstance(task, str) else task.id}"
+
+    def require_scopes(self, caller: Caller, offer: Offer) -> None:
+        """`Refused` (`insufficient_scope`), with all scopes that the call needs in `data`."""
+        missing = admit.missing_token_scopes(caller, offer.scopes)
+        if missing:
+            names = ", ".join(f"`{name}`" for name in missing)
+            raise Refused(
+                f"the token lacks scope {names}, which tool `{offer.tool.name}` of server "
+                f"`{offer.server.name}` requires; ask for a token with it",
+                code="insufficient_scope",
+                data={"scope": " ".join(offer.scopes)},
+            )
+
+    def task(self, caller: Caller, asked: Asked) -> Task:
+        """The task that a request is. Checks everything that can be known at the door.
+
+        Raises `Refused`: `forbidden`, `insufficient_scope`, or `invalid` with all violations.
+        """
+        require(caller, Right.TASKS_SUBMIT)
+        self.require_scopes(caller, asked.offer)
+        offer, principal = asked.offer, caller.principal
+        admit.require_valid(self.visible.tool(offer).validator, asked.arguments, offer)
+        server, tool = offer.server.name, offer.tool.name
+        made = TaskId(self.new_id()) if asked.key is None else admit.keyed_id(principal, asked.key)
+        return Task(
+            id=made,
+            principal=principal,
+            kind=TaskKind.CALL,
+            server=server,
+            tool=tool,
+            request_digest=request_digest(TaskKind.CALL, server, tool, asked.text),
+            deadline=self.now() + asked.within,
+        )
+
+    async def accept(self, caller: Caller, task: Task, asked: Asked) -> Snapshot:
+        """Write the task down, then publish it; or give back what is there under its key.
+
+        Raises `Unavailable` where nothing was written and nothing will run, `Unsure` where that
+        is not known. Once it returns the task is accepted, whatever happens to us.
+        """
+        await self.bus.check()
+        fact = TaskAuthenticated(
+            task=task,
+            arguments=asked.text,
+            identity=sign_identity(self.signer, caller.identity(task)),
+        )
+        raw = self.stamp.from_journal(fact, (task.round, 0), None, asked.traceparent)
+        new = merge.accepted(task, self.now())
+        there = await self.store.accept(Accepting(new, raw))
+        if there is not None:
+            return there
+        if await publish_now(self.bus, raw):
+            self.sweeps.confirmed(new.place)
+            return merge.published(new)
+        return new
+
+    async def show(self, caller: Caller, task_id: str) -> Snapshot:
+        """A task; `Refused` (`not_found`) where there is none that the caller may see."""
+        snapshot = await self.store.read(Place(caller.principal.tenant, task_id))
+        if snapshot is None or not admit.readable(caller, snapshot):
+            raise Refused(f"there is no task `{task_id[:100]}`", code="not_found")
+        return snapshot
+
+    async def recent(self, caller: Caller, limit: int) -> Sequence[Snapshot]:
+        """The caller's own tasks, the newest first."""
+        return await self.store.recent(caller.principal, limit)
+
+    async def cancel(self, caller: Caller, task_id: str, reason: str) -> Snapshot:
+        """Ask for its end. An ended task stays as it is."""
+        snapshot = await self.show(caller, task_id)
+        if not admit.cancellable(caller, snapshot):
+            require(caller, Right.TASKS_CANCEL)
+        if not snapshot.final:
+            await self.request_cancel(snapshot.task, caller.principal, reason)
+        return snapshot
+
+    async def request_cancel(self, task: Task, by: Principal, reason: str) -> None:
+        """State that somebody wants the task to stop."""
+        fact = CancelRequested(task=task, by=by, reason=reason)
+        made = derived(task.id, self.stamp.source, fact.type, by.label)
+        await self.bus.publish([self.stamp.state(fact, made, None, None)])

@@ -1,0 +1,129 @@
+"""What the catalogue offers, and what of it a caller is shown. Policy decides; this only hides."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from jsonschema.protocols import Validator
+
+from interlock.contracts.access import PolicySetRecord
+from interlock.contracts.catalogue import ServerRecord
+from interlock.contracts.ids import QUALIFIER, Digest
+from interlock.errors import Refused
+from interlock.identity.tokens import Caller
+from interlock.policy import Asker, LoadedPolicies, PolicySets, load, may_see
+from interlock.state.port import View
+from services.gateway.decide.admit import validator_of
+from services.gateway.model import Offer
+
+KEPT = 4096
+LONGEST = timedelta(seconds=60)
+"""How long a list is kept where rules may look at the clock."""
+
+
+class _Shown(NamedTuple):
+    versions: tuple[int, int]
+    until: datetime
+    offers: tuple[Offer, ...]
+
+
+class Tool(NamedTuple):
+    """A tool's definition, parsed once."""
+
+    definition: dict[str, Any]
+    validator: Validator | None
+
+
+class Visible:
+    """The published catalogue through the eyes of callers."""
+
+    def __init__(
+        self,
+        catalogue: View[ServerRecord],
+        policies: View[PolicySetRecord],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._catalogue = catalogue
+        self._policies = policies
+        self._now = now
+        self._sets = PolicySets(load)
+        self._shown: dict[tuple[Any, ...], _Shown] = {}
+        self._tools: dict[Digest, Tool] = {}
+
+    async def find(self, tenant: str, server: str, tool: str) -> Offer:
+        """The tool, whether the caller may use it or not: that is policy's to say.
+
+        Raises `Refused` (`not_found`) once it is certain that there is none.
+        """
+        found = self._find(tenant, server, tool)
+        if found is None:
+            await self._catalogue.confirm()
+            found = self._find(tenant, server, tool)
+        if found is None:
+            known = self._catalogue.get(tenant, server) is not None
+            what = f"tool `{tool}` is not offered by server" if known else "there is no server"
+            raise Refused(f"{what} `{server}`; `GET /v1/tools` lists what is", code="not_found")
+        return found
+
+    def _find(self, tenant: str, server: str, tool: str) -> Offer | None:
+        record = self._catalogue.get(tenant, server)
+        found = record.tool(tool) if record else None
+        return Offer(record, found) if record and found else None
+
+    async def server(self, tenant: str, name: str) -> None:
+        """Raise `Refused` (`not_found`) unless the tenant has such a server."""
+        if self._catalogue.get(tenant, name) is None:
+            await self._catalogue.confirm()
+            if self._catalogue.get(tenant, name) is None:
+                raise Refused(f"there is no server `{name}`", code="not_found")
+
+    def of(self, caller: Caller, server: str | None = None) -> Sequence[Offer]:
+        """What a call of may be allowed or held, in the order of its names."""
+        versions = (self._policies.version, self._catalogue.version)
+        who = (caller.principal, caller.roles, caller.groups, caller.token_scopes)
+        now = self._now()
+        shown = self._shown.get(who)
+        if shown is None or shown.versions != versions or shown.until <= now:
+            if len(self._shown) >= KEPT:
+                self._shown.clear()
+            shown = _Shown(versions, now + LONGEST, tuple(self._judge(caller, now)))
+            self._shown[who] = shown
+        return [one for one in shown.offers if server is None or one.server.name == server]
+
+    def _judge(self, caller: Caller, now: datetime) -> Sequence[Offer]:
+        tenant = caller.principal.tenant
+        policies = self._loaded(tenant)
+        asker = Asker(caller.principal, caller.roles, caller.groups, caller.token_scopes)
+        offers = [
+            Offer(server, tool)
+            for _, server in sorted(self._catalogue.of(tenant).items())
+            for tool in server.tools
+        ]
+        seen = [one for one in offers if may_see(policies, asker, one.server, one.tool, now)]
+        return sorted(seen, key=lambda one: one.qualified)
+
+    def _loaded(self, tenant: str) -> LoadedPolicies:
+        return self._sets.of(tenant, self._policies.get(tenant, "set"))
+
+    def tool(self, offer: Offer) -> Tool:
+        """The definition as the upstream has it, and the validator of its arguments."""
+        digest = offer.tool.digest
+        if digest not in self._tools:
+            if len(self._tools) >= KEPT:
+                self._tools.clear()
+            definition = orjson.loads(offer.tool.definition)
+            self._tools[digest] = Tool(definition, validator_of(definition))
+        return self._tools[digest]
+
+
+def split(name: str) -> tuple[str, str]:
+    """Server and tool of a qualified name; `Refused` (`not_found`) where it is none."""
+    server, found, tool = name.partition(QUALIFIER)
+    if not found:
+        raise Refused(
+            f"there is no tool `{name[:200]}`; names are `<server>{QUALIFIER}<tool>`, as "
+            "`tools/list` has them",
+            code="not_found",
+        )
+    return server, tool

@@ -1,0 +1,1 @@
+"""The gateway's doors: REST, server-sent events, MCP."""

@@ -1,0 +1,93 @@
+"""What must happen at once in Redis, as Lua. The rules are those of `decide.merge`; a test holds
+the two to each other.
+
+A snapshot is a hash: `digest` (of the request), `task` (JSON, where the door took it in), `state`,
+`rank`, `type`, `fact_id`, `fact` (the standing fact's body), `created`, `updated`, `doors`
+(replicas that wait, each before a comma), `out_attributes` and `out_body` (the request until the
+bus has it), and `e:<id>` for every event that was merged. Its log is a list beside it. Each script
+begins with `#!lua`: then Redis refuses it when memory is full, before it did anything. One node
+holds all keys, so those named by a member of an index are not in KEYS.
+"""
+
+ACCEPT = """#!lua
+-- KEYS: hash, unpublished, deadlines, principal's index.
+-- ARGV: digest, member, created ms, publish again ms, ask ms, task id, most recent, field, value...
+local there = redis.call('HGET', KEYS[1], 'digest')
+if there then
+  if there == ARGV[1] then return 1 end
+  return 2
+end
+redis.call('HSET', KEYS[1], 'digest', ARGV[1], unpack(ARGV, 8))
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
+redis.call('ZADD', KEYS[3], ARGV[5], ARGV[2])
+redis.call('ZADD', KEYS[4], ARGV[3], ARGV[6])
+redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - ARGV[7])
+return 0
+"""
+
+PROJECT = """#!lua
+-- KEYS: hash, log, deadlines, principal's index.
+-- ARGV: event id, rank, state, type, time, body, 1 for progress, digest, member, ask ms,
+--   created ms, task id, own replica, prefix of channels, ms to keep, rank of ends, most progress,
+--   body for the log.
+if redis.call('HSETNX', KEYS[1], 'e:' .. ARGV[1], 1) == 0 then return 0 end
+local now = redis.call('HMGET', KEYS[1], 'rank', 'fact_id', 'created', 'doors')
+local rank, fact_id, created, doors = now[1] or '', now[2] or '', now[3], now[4] or ''
+if ARGV[7] == '1' and ARGV[2] < rank then return 0 end
+if rank == '' then
+  redis.call('HSET', KEYS[1], 'digest', ARGV[8])
+  redis.call('ZADD', KEYS[3], ARGV[10], ARGV[9])
+  redis.call('ZADD', KEYS[4], ARGV[11], ARGV[12])
+end
+if not created or ARGV[5] < created then redis.call('HSET', KEYS[1], 'created', ARGV[5]) end
+local applied = 1
+if ARGV[2] > rank or (ARGV[2] == rank and rank < ARGV[16] and ARGV[1] > fact_id) then
+  applied, rank = 2, ARGV[2]
+  redis.call('HSET', KEYS[1], 'rank', rank, 'state', ARGV[3], 'type', ARGV[4],
+    'fact_id', ARGV[1], 'fact', ARGV[6], 'updated', ARGV[5])
+end
+if ARGV[7] == '0' or redis.call('LLEN', KEYS[2]) < tonumber(ARGV[17]) then
+  redis.call('RPUSH', KEYS[2], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[18])
+end
+if rank >= ARGV[16] then
+  redis.call('ZREM', KEYS[3], ARGV[9])
+  redis.call('PEXPIRE', KEYS[1], ARGV[15])
+  redis.call('PEXPIRE', KEYS[2], ARGV[15])
+end
+for door in string.gmatch(doors, '[^,]+') do
+  if door ~= ARGV[13] then redis.call('PUBLISH', ARGV[14] .. door, ARGV[9]) end
+end
+return applied
+"""
+
+PUBLISHED = """#!lua
+-- KEYS: unpublished. ARGV: prefix of tasks, rank and state of what is submitted, member...
+for at = 4, #ARGV do
+  redis.call('ZREM', KEYS[1], ARGV[at])
+  local tenant, id = string.match(ARGV[at], '^([^/]*)/(.*)$')
+  local hash = ARGV[1] .. tenant .. ':task:' .. id
+  local rank = redis.call('HGET', hash, 'rank')
+  if rank then
+    redis.call('HDEL', hash, 'out_attributes', 'out_body')
+    if rank < ARGV[2] then redis.call('HSET', hash, 'rank', ARGV[2], 'state', ARGV[3]) end
+  end
+end
+return 1
+"""
+
+WATCH = """#!lua
+-- KEYS: hash. ARGV: replica.
+local doors = redis.call('HGET', KEYS[1], 'doors') or ''
+if redis.call('EXISTS', KEYS[1]) == 1 and not string.find(doors, ARGV[1] .. ',', 1, true) then
+  redis.call('HSET', KEYS[1], 'doors', doors .. ARGV[1] .. ',')
+end
+return 1
+"""
+
+DUE = """#!lua
+-- Members that are due, each put off for a while, so that one replica alone has them.
+-- KEYS: index. ARGV: now ms, next time ms, limit.
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, member in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
+return due
+"""

@@ -1,0 +1,94 @@
+"""The one that invocation calls: chooses the client by connection and protocol era."""
+
+import asyncio
+from collections.abc import Iterable
+
+from interlock.contracts.catalogue import HttpConnection, Inspection
+from services.invocation.clients import faults
+from services.invocation.clients.address import AddressGuard
+from services.invocation.clients.dial import open_pool
+from services.invocation.clients.lean import LeanClient, inspection_of
+from services.invocation.clients.pool import Sessions
+from services.invocation.clients.port import (
+    Connection,
+    StdioCommand,
+    UpstreamAnswer,
+    UpstreamCall,
+    UpstreamError,
+)
+from services.invocation.clients.sessions import Session
+
+PER_HOST = 100
+"""Connections to one host at once; more calls wait for a place."""
+
+
+class Upstreams:
+    """Calls real upstreams. To be made on the loop that uses it, and closed.
+
+    An HTTP server's era is asked for at first contact and remembered until an answer puts it in
+    doubt; then the next call asks again.
+    """
+
+    def __init__(
+        self,
+        commands: Iterable[StdioCommand] = (),
+        guard: AddressGuard | None = None,
+        per_host: int = PER_HOST,
+    ) -> None:
+        self._http = open_pool(guard or AddressGuard(), per_host)
+        self._lean = LeanClient(self._http)
+        self._sessions = Sessions(self._http, commands)
+        self._modern: dict[object, bool] = {}
+
+    async def call(self, request: UpstreamCall) -> UpstreamAnswer:
+        """As the port says."""
+        connection, sent = request.connection, False
+        try:
+            async with asyncio.timeout(request.timeout):
+                client = await self._client(connection, request.timeout)
+                sent = True
+                return await client.call(request)
+        except TimeoutError:
+            raise faults.late(connection, sent, request.timeout) from None
+        except UpstreamError as error:
+            self._doubt(connection, error)
+            raise
+
+    async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
+        """As the port says. Asks for the era anew."""
+        self._modern.pop(connection.place, None)
+        try:
+            async with asyncio.timeout(seconds):
+                if isinstance(connection.at, HttpConnection):
+                    found = await self._lean.discover(connection, seconds)
+                    if found is not None:
+                        self._modern[connection.place] = True
+                        return inspection_of(found, await self._lean.tools(connection, seconds))
+                return await (await self._session(connection)).inspect()
+        except TimeoutError:
+            raise faults.late(connection, True, seconds).unsent() from None
+
+    async def close(self) -> None:
+        """Close all connections; no process is left behind."""
+        await self._sessions.close()
+        await self._http.close()
+
+    async def _client(self, connection: Connection, seconds: float) -> LeanClient | Session:
+        if not isinstance(connection.at, HttpConnection):
+            return await self._session(connection)
+        modern = self._modern.get(connection.place)
+        if modern is None:
+            modern = await self._lean.discover(connection, seconds) is not None
+            if not modern:
+                await self._session(connection)
+            self._modern[connection.place] = modern
+        return self._lean if modern else await self._session(connection)
+
+    async def _session(self, connection: Connection) -> Session:
+        session = self._sessions.session(connection)
+        await session.opened()
+        return session
+
+    def _doubt(self, connection: Connection, error: UpstreamError) -> None:
+        if faults.era_in_doubt(error):
+            self._modern.pop(connection.place, None)

@@ -1,0 +1,34 @@
+"""`make bench`: every figure that the design promises, as ratios against a raw baseline in one run.
+
+`python -m tests.bench [name …]` runs some of: bus, storage, governed, separate, bulk, ledger.
+"""
+
+import subprocess
+import sys
+
+BENCHES = {
+    "bus": ("tests.bench.bus",),
+    "storage": ("tests.bench.storage",),
+    "governed": ("tests.bench.governed",),
+    "separate": ("tests.bench.governed", "--separate"),
+    "bulk": ("tests.bench.bulk",),
+}
+
+
+def main() -> int:
+    """Each bench is a process of its own; the worst exit code."""
+    chosen = sys.argv[1:] or list(BENCHES)
+    if unknown := [name for name in chosen if name not in BENCHES]:
+        sys.stderr.write(f"there is no bench `{unknown[0]}`; there are {', '.join(BENCHES)}\n")
+        return 2
+    worst = 0
+    for name in chosen:
+        sys.stdout.write(f"== {name}\n")
+        sys.stdout.flush()
+        module, *arguments = BENCHES[name]
+        worst = max(worst, subprocess.run([sys.executable, "-m", module, *arguments]).returncode)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Tasks published in bulk by an agent on the bus, through every service to a trivial tool.
+
+`python -m tests.bench.bulk` prints JSON: tasks a second, and CPU a task by process.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import OKPKey
+
+from interlock.sdk import AgentKey, BusAgent, Submission
+from tests.bench.governed import prepare
+from tests.bench.suite import Suite, suite, upstream
+
+CHUNK = 250
+
+
+def bus_url(running: Suite) -> str:
+    """The embedded bus of a suite on this machine."""
+    from interlock.embedded import attach  # noqa: PLC0415 only here
+
+    return asyncio.run(attach(running.data / "valkey"))
+
+
+async def publish(url: str, key: AgentKey, tasks: int) -> str:
+    """Publish all; the id of the last task."""
+    async with BusAgent(url, key) as agent:
+        last = ""
+        for at in range(0, tasks, CHUNK):
+            chunk = [
+                Submission(f"bulk-{n}", "echo", "echo", {"text": str(n)})
+                for n in range(at, min(at + CHUNK, tasks))
+            ]
+            last = (await agent.submit(chunk))[-1]
+    return last
+
+
+def succeeded(running: Suite) -> int:
+    """Tasks that ended well so far, as the suite's own metrics count them."""
+    from urllib.request import urlopen  # noqa: PLC0415 only here
+
+    with urlopen(f"{running.url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    wanted = 'interlock_tasks_total{kind="call",state="succeeded"}'
+    return int(float(next((line.split()[-1] for line in lines if line.startswith(wanted)), "0")))
+
+
+def measure(running: Suite, echo: str, tasks: int) -> dict[str, Any]:
+    """Publish, and wait until each task ended."""
+    prepare(running, echo)
+    key = OKPKey.generate_key("Ed25519")
+    public = key.as_dict(private=False)
+    running.ask("POST", "/auth/v1/agents/bench/keys", {"public_key": public})
+    agent = AgentKey.of("default", "bench", dict(key.as_dict(private=True)))  # type: ignore[arg-type]  # a JWK
+    url = bus_url(running)
+    before, already = running.cpu(), succeeded(running)
+    began = time.perf_counter()
+    asyncio.run(publish(url, agent, tasks))
+    published = time.perf_counter() - began
+    until = began + 180
+    while succeeded(running) - already < tasks:
+        if time.perf_counter() > until:
+            done = succeeded(running) - already
+            raise RuntimeError(f"only {done} of {tasks} tasks ended in 180 s")
+        time.sleep(0.05)
+    took = time.perf_counter() - began
+    after = running.cpu()
+    return {
+        "tasks": tasks,
+        "publishing_seconds": round(published, 2),
+        "tasks_a_second": round(tasks / took),
+        "cpu_ms_a_task": {n: round((after[n] - before.get(n, 0)) / tasks * 1e3, 3) for n in after},
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--separate", action="store_true", help="a process per service")
+    options.add_argument("--tasks", type=int, default=5000)
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
+        arguments = ["--separate"] if chosen.separate else []
+        with suite(Path(folder) / "data", *arguments) as running:
+            result = measure(running, echo, chosen.tasks)
+            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Tasks asked for in every way there is, by callers who repeat themselves until they are heard."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from interlock.errors import Refused, Unavailable
+from interlock.sdk import BusAgent, Interlock, Outcome, Submission
+from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SERVER, arguments
+from tests.components.world import World
+
+T = TypeVar("T")
+IN_FLIGHT = 32
+PATIENCE = 90.0
+"""Seconds after which what was awaited counts as never coming."""
+PAUSE = 0.05
+"""Seconds before a caller says again what was not heard."""
+
+
+@dataclass
+class Load:
+    """What was asked for so far, by task id."""
+
+    client: Interlock
+    agent: BusAgent
+    asked: dict[str, str] = field(default_factory=dict)
+    """Task id → tool. Only tasks that were accepted: 202 at the door, or appended to the bus."""
+    refusals: int = 0
+    """How often nobody was there, or said 503."""
+    _more: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def run(self, tasks: int, name: str = "load") -> None:
+        """Ask for `tasks` tasks: half may be repeated, a quarter comes over the bus."""
+        free = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(n: int) -> None:
+            async with free:
+                await self.ask(n, f"{name}-{n}")
+
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(one(n) for n in range(tasks)))
+
+    async def ask(self, n: int, key: str) -> str:
+        """Ask for task `n` until it is accepted; its id."""
+        tool = REPEATABLE if n % 2 == 0 else NOT_REPEATABLE
+        over = self._over_bus if n % 4 >= 2 and n % 8 < 4 else self._over_http
+        task = await self.repeat(lambda: over(tool, n, key))
+        async with self._more:
+            self.asked[task] = tool
+            self._more.notify_all()
+        return task
+
+    async def accepted(self, count: int) -> None:
+        """Until that many were accepted."""
+        async with asyncio.timeout(PATIENCE), self._more:
+            await self._more.wait_for(lambda: len(self.asked) >= count)
+
+    async def ended(self) -> dict[str, Outcome]:
+        """How each task ended, once it has; the gateway is asked until it says so."""
+        free = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(task: str) -> Outcome:
+            async with free:
+                return await self.repeat(lambda: self._end(task))
+
+        async with asyncio.timeout(PATIENCE):
+            found = await asyncio.gather(*map(one, self.asked))
+        return {outcome.id: outcome for outcome in found}
+
+    async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it again while nobody is there."""
+        while True:
+            try:
+                return await work()
+            except Unavailable:
+                self.refusals += 1
+                await asyncio.sleep(PAUSE)
+
+    async def _over_http(self, tool: str, n: int, key: str) -> str:
+        said = arguments(tool, n)
+        return (await self.client.submit(SERVER, tool, said, idempotency_key=key)).id
+
+    async def _over_bus(self, tool: str, n: int, key: str) -> str:
+        (task,) = await self.agent.submit([Submission(key, SERVER, tool, arguments(tool, n))])
+        return task
+
+    async def _end(self, task: str) -> Outcome:
+        try:
+            found = await self.client.task(task).outcome(5)
+        except Refused as error:
+            if error.code != "not_found":
+                raise
+            raise Unavailable("auth has not spoken yet") from None
+        if not found.state.final:
+            raise Unavailable(f"it is `{found.state}`")
+        return found
+
+
+@asynccontextmanager
+async def load_on(world: World) -> AsyncIterator[Load]:
+    """Callers of a suite."""
+    async with (
+        Interlock(world.suite.url, world.key) as client,
+        BusAgent(world.suite.bus_url, world.bus_key) as agent,
+    ):
+        yield Load(client, agent)

@@ -1,0 +1,83 @@
+"""kill -9 of everything, and of each service in turn, in the middle of work."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from interlock.contracts.topics import SERVICES
+from tests.chaos.load import Load, load_on
+from tests.chaos.scale import FULL, scaled
+from tests.chaos.truth import faults_of, states
+from tests.components.crm import NOT_REPEATABLE, REPEATABLE
+from tests.components.suite import Suite, until
+from tests.components.world import World, world
+
+pytestmark = pytest.mark.chaos
+TASKS = scaled(200, 500)
+WAVE = 40
+
+
+@pytest.mark.slow
+async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
+    tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
+    with world(tmp_path) as here:
+        slow_down(here, TASKS)
+        async with load_on(here) as load:
+            work = asyncio.create_task(load.run(TASKS))
+            for share in ((4, 2) if FULL else (2,)):
+                await load.accepted(TASKS // share)
+                await asyncio.to_thread(here.suite.kill)
+                await asyncio.to_thread(here.suite.start)
+            await work
+            ended = await load.ended()
+        assert len(load.asked) == TASKS
+        assert not await faults_of(here, load.asked, ended, tmp_path / "export")
+        record_property("ended", states(ended))
+
+
+@pytest.mark.slow
+async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
+    tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
+    with world(tmp_path, "--separate") as here:
+        slow_down(here, 1000)
+        async with load_on(here) as load:
+            over = asyncio.Event()
+            work = asyncio.create_task(waves(load, over))
+            for service in SERVICES:
+                before = len(load.asked)
+                await load.accepted(before + WAVE // 4)
+                await asyncio.to_thread(kill_service, here.suite, service)
+                await load.accepted(before + WAVE // 2)
+            over.set()
+            await work
+            ended = await load.ended()
+        assert not await faults_of(here, load.asked, ended, tmp_path / "export")
+        record_property("ended", states(ended))
+
+
+async def waves(load: Load, over: asyncio.Event) -> None:
+    """Work without end, until it is over."""
+    wave = 0
+    while not over.is_set():
+        await load.run(WAVE, f"wave-{wave}")
+        wave += 1
+
+
+def kill_service(suite: Suite, service: str) -> None:
+    """SIGKILL to one service's process; return once another one is ready in its place."""
+    pid = suite.pid(service)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: suite.pid(service) not in {None, pid}, f"`{service}` is started again")
+    until(suite.ready, f"`{service}` is ready again")
+
+
+def slow_down(here: World, tasks: int) -> None:
+    """Calls take a moment, so that some are under way whenever something is killed."""
+    for tool in (REPEATABLE, NOT_REPEATABLE):
+        here.crm.fail(tool, "delay", seconds=0.05, times=tasks)
