@@ -26,7 +26,7 @@ log = structlog.get_logger()
 async def build(host: Host) -> AsyncIterator[Parts]:
     """Audit's parts."""
     settings = Settings()
-    ledger = SqlLedger(await host.database(METADATA))
+    ledger = SqlLedger(await host.database(METADATA, durable=True))
     await ledger.open(str(uuid4()), settings.shards)
     keys = settings.keys or host.suite.keys_folder
     signer = load_signer(keys, SIGNER, create=host.suite.embedded)

@@ -1,8 +1,7 @@
 """Keep every message, sign how far the ledger is, verify it, hand it out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,23 +9,21 @@ from typing import Any
 import structlog
 
 from interlock.bus import Arrival
-from interlock.errors import Forged, Unreadable
+from interlock.errors import Forged
 from interlock.identity.statements import Signer, Trust
 from interlock.ledger import (
     SIGNER,
     Anchor,
     Checkpoint,
     ExportWriter,
-    Fault,
-    Finding,
     Head,
     Record,
     Report,
-    Verifier,
     moved,
     sign_checkpoint,
 )
-from services.audit import decide
+from interlock.ledger.database import verify_database
+from services.audit import decide, store
 from services.audit.model import Found
 from services.audit.store import SqlLedger
 
@@ -90,27 +87,11 @@ class Audit:
     async def verify(self) -> Report:
         """Verify the whole ledger against the anchor; one verification at a time."""
         async with self._verifying:
-            origin = self.ledger.origin
-            anchor = await asyncio.to_thread(lambda: list(self.anchor.statements(origin)))
-            beside = [statement async for _, _, statement in self._checkpoints()]
-            heads = await self.ledger.heads()  # after checkpoints, so that none is ahead of them
-            with closing(Verifier(origin, self.trust, self.now())) as verifier:
-                await asyncio.to_thread(verifier.anchored, anchor)
-                await asyncio.to_thread(verifier.checkpoints, beside)
-                for head in heads:
-                    await self._verify(verifier, head)
-                return await asyncio.to_thread(verifier.report)
+            return await verify_database(
+                self.ledger.database, self.trust, self.anchor, self.now(), store.misled
+            )
 
-    async def _verify(self, verifier: Verifier, head: Head) -> None:
-        last = Head(head.shard, 0, self.ledger.origin.genesis(head.shard))
-        while page := await self.ledger.chain(head, last.seq, PAGE):
-            await asyncio.to_thread(_feed, verifier, page)
-            last = Head(head.shard, page[-1].record.seq, page[-1].record.hash)
-        if last != head:
-            text = f"shard {head.shard} ends at record {last.seq}, its head says {head.seq}"
-            verifier.found(Finding(Fault.CUT, text, head.shard, last.seq))
-
-    async def export(self, tenants: Sequence[str]) -> AsyncIterator[bytes]:
+    async def export(self, tenants: Sequence[str]) -> AsyncGenerator[bytes]:
         """The ledger as a file (`interlock.ledger.export`); of other tenants only the chain."""
         heads, writer = await self.ledger.heads(), ExportWriter()
         yield writer.begin(self.ledger.origin, await self._as_of(heads))
@@ -134,20 +115,6 @@ class Audit:
             for one in page:
                 yield one
             before = page[-1][:2]
-
-
-def _feed(verifier: Verifier, page: Sequence[Found]) -> None:
-    """Hand over records, and look whether the columns that are searched tell what they say."""
-    for found in page:
-        record = found.record
-        verifier.add(record)
-        try:
-            same = decide.index_again(found.entry) == found.index
-        except (Unreadable, ValueError):
-            same = False
-        if not same:
-            text = f"record {record.seq} of shard {record.shard} is found by what it does not say"
-            verifier.found(Finding(Fault.INDEX, text, record.shard, record.seq))
 
 
 def _shown(found: Found, tenants: Sequence[str]) -> Record:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
+    RowMapping,
     Select,
     String,
     Table,
@@ -30,12 +31,11 @@ from sqlalchemy import (
     update,
 )
 
-from interlock.errors import Refused
+from interlock.errors import Refused, Unreadable
 from interlock.ledger import Checkpoint, Entry, Head, Origin, Record, link
 from interlock.storage.database import Database
 from interlock.storage.statements import insert_ignore
-from services.audit import model
-from services.audit.decide import micros
+from services.audit import decide, model
 from services.audit.model import Count, Found, Kept, Question
 
 METADATA = MetaData()
@@ -107,7 +107,7 @@ class SqlLedger:
     """Several processes may append at once: a shard's head row is its lock."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._origin: Origin | None = None
 
     @property
@@ -130,7 +130,7 @@ class SqlLedger:
                 connection.execute(insert_ignore(HEADS), rows)
             return origin
 
-        origin = await self._database.run(work)
+        origin = await self.database.run(work)
         if origin.shards != shards:
             raise Refused(
                 f"the ledger was made with `{origin.shards}` shards and keeps them; set "
@@ -144,12 +144,12 @@ class SqlLedger:
         for one in kept:
             shard = self.origin.shard_of(one.entry.tenant, one.entry.subject)
             shards.setdefault(shard, {}).setdefault(one.entry.event_id, one)
-        return await self._database.run(lambda connection: _append(connection, shards))
+        return await self.database.run(lambda connection: _append(connection, shards))
 
     async def heads(self) -> list[Head]:
         """The ends of all shards, at one moment."""
         statement = select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash).order_by(HEADS.c.shard)
-        return await self._database.read(
+        return await self.database.read(
             lambda connection: [Head(*row) for row in connection.execute(statement)]
         )
 
@@ -172,15 +172,15 @@ class SqlLedger:
         """How many records match, by what they say."""
         by = (R.type, R.decision, R.outcome, R.fault)
         statement = select(*by, func.count()).where(*_where(question)).group_by(*by).order_by(*by)
-        return await self._database.read(
+        return await self.database.read(
             lambda connection: [Count(*row) for row in connection.execute(statement)]
         )
 
     async def add_checkpoint(self, checkpoint: Checkpoint, statement: str) -> None:
         """Keep a copy of a checkpoint beside the ledger, for exports."""
         digest = sha256(statement.encode()).hexdigest()
-        row = {"digest": digest, "time": micros(checkpoint.time), "statement": statement}
-        await self._database.run(
+        row = {"digest": digest, "time": decide.micros(checkpoint.time), "statement": statement}
+        await self.database.run(
             lambda connection: connection.execute(insert_ignore(CHECKPOINTS), row).close()
         )
 
@@ -192,7 +192,7 @@ class SqlLedger:
         statement = select(*key, CHECKPOINTS.c.statement).order_by(*(c.desc() for c in key))
         if before is not None:
             statement = statement.where(tuple_(*key) < before)
-        return await self._database.read(
+        return await self.database.read(
             lambda connection: [
                 (time, digest, signed)
                 for time, digest, signed in connection.execute(statement.limit(limit))
@@ -200,7 +200,7 @@ class SqlLedger:
         )
 
     async def _found(self, statement: Select[Any]) -> list[Found]:
-        return await self._database.read(
+        return await self.database.read(
             lambda connection: [_row(row) for row in connection.execute(statement)]
         )
 
@@ -264,6 +264,17 @@ def _where(question: Question) -> list[ColumnElement[bool]]:
     if after := question.after:
         where.append(tuple_(*ARRIVAL) < (after.arrived_at, after.shard, after.seq))
     return where
+
+
+def misled(row: RowMapping) -> str | None:
+    """Whether the columns that are searched say what the record says."""
+    entry = Entry(**{name: row[name] for name in ENTRY})
+    try:
+        index = decide.index_again(entry)
+    except (Unreadable, ValueError):
+        return "cannot be compared with what it is found by"
+    wrong = [name for name in INDEX if row[name] != getattr(index, name)]
+    return f"is found by a wrong {', '.join(f'`{name}`' for name in wrong)}" if wrong else None
 
 
 def _row(row: Row[Any]) -> Found:

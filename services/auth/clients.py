@@ -84,7 +84,7 @@ class HttpDiscovery:
         schemes = ("https", "http") if self._private else ("https",)
         if parts.scheme not in schemes or not parts.hostname or parts.username:
             raise ValueError(f"`{url}` is no plain {' or '.join(schemes)} URL")
-        if not self._private and _literal(parts.hostname) is False:
+        if not self._private and is_public(parts.hostname) is False:
             raise ValueError(f"`{parts.hostname}` is no public address")
 
 
@@ -105,7 +105,7 @@ class _PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if not found or not all(_literal(one["host"]) for one in found):
+        if not found or not all(is_public(one["host"]) for one in found):
             raise OSError(f"`{host}` has no public address")
         return found
 
@@ -113,7 +113,7 @@ class _PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _literal(host: str) -> bool | None:
+def is_public(host: str) -> bool | None:
     """Whether an address is public; None where it is a name."""
     try:
         address = ipaddress.ip_address(host)

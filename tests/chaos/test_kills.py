@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,13 @@ WAVE = 40
 
 @pytest.mark.slow
 async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with world(tmp_path) as here:
         slow_down(here, TASKS)
         async with load_on(here) as load:
             work = asyncio.create_task(load.run(TASKS))
-            for share in ((4, 2) if FULL else (2,)):
+            for share in (4, 2) if FULL else (2,):
                 await load.accepted(TASKS // share)
                 await asyncio.to_thread(here.suite.kill)
                 await asyncio.to_thread(here.suite.start)
@@ -41,7 +42,7 @@ async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
 
 @pytest.mark.slow
 async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with world(tmp_path, "--separate") as here:
         slow_down(here, 1000)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -29,6 +29,8 @@ STATES = {
     "interlock.task.unknown.v1": TaskState.UNKNOWN,
 }
 assert STATES.keys() == ENDS
+CALLS = {TaskState.SUCCEEDED: 1, TaskState.FAILED: 0, TaskState.DENIED: 0, TaskState.CANCELLED: 0}
+"""How often a call that may not be repeated took effect; what is unknown may or may not have."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ async def settled_ledger(suite: Suite, tasks: Mapping[str, str], path: Path) -> 
         await asyncio.sleep(GLANCE)
 
 
-async def faults_of(world: World, tasks: Mapping[str, str], ended: Mapping[str, Outcome],
-                    path: Path) -> list[str]:
+async def faults_of(
+    world: World, tasks: Mapping[str, str], ended: Mapping[str, Outcome], path: Path
+) -> list[str]:
     """Every way in which what happened to `tasks` (id → tool) is not what was promised."""
     ledger = await settled_ledger(world.suite, tasks, path)
     calls = world.crm.calls()
@@ -94,29 +97,28 @@ async def faults_of(world: World, tasks: Mapping[str, str], ended: Mapping[str, 
     return found
 
 
-def _wrong(tool: str, outcome: Outcome | None, ends: list[str], calls: int) -> list[str]:
+def _wrong(tool: str, outcome: Outcome | None, ends: list[str], calls: int) -> Iterator[str]:
     if outcome is None or not outcome.state.final:
-        return ["it did not end"]
-    found = []
+        yield "it did not end"
+        return
     own = [end for end in ends if end in ENDS]
-    settled = TaskSettled.type in ends
     if len(own) != 1:
-        found.append(f"the ledger has these ends: {ends}")
-    elif STATES[own[0]] is not outcome.state and not settled:
-        found.append(f"the ledger says `{own[0]}`")
+        yield f"the ledger has these ends: {ends}"
+    elif STATES[own[0]] is not outcome.state and TaskSettled.type not in ends:
+        yield f"the ledger says `{own[0]}`"
     if tool == REPEATABLE:
-        if outcome.state is not TaskState.SUCCEEDED:
-            found.append(f"it may be repeated and was lost: {outcome.code} {outcome.reason}")
-        elif calls < 1:
-            found.append("nobody called the upstream")
-        return found
-    if calls > 1:
-        found.append(f"the upstream was called {calls} times")
-    if outcome.state is TaskState.SUCCEEDED and calls != 1:
-        found.append(f"it succeeded, and the upstream was called {calls} times")
-    if outcome.state is TaskState.FAILED and calls:
-        found.append(f"it failed, and the upstream was called: {outcome.code} {outcome.reason}")
-    return found
+        yield from _lost(outcome, calls)
+    elif calls > 1:
+        yield f"the upstream was called {calls} times"
+    elif calls != CALLS.get(outcome.state, calls):
+        yield f"the upstream was called {calls} times: {outcome.code} {outcome.reason}"
+
+
+def _lost(outcome: Outcome, calls: int) -> Iterator[str]:
+    if outcome.state is not TaskState.SUCCEEDED:
+        yield f"it may be repeated and was lost: {outcome.code} {outcome.reason}"
+    elif calls < 1:
+        yield "nobody called the upstream"
 
 
 def states(ended: Mapping[str, Outcome]) -> str:

@@ -111,8 +111,10 @@ class Suite:
 
     # -- asking it ------------------------------------------------------------------------------
 
-    def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        """The JSON answer; an error's body is in the exception's text."""
+    def ask(
+        self, method: str, path: str, body: Any = None, token: str | None = None, *, wait: int = 20
+    ) -> Any:
+        """The JSON answer, for which the door may wait; an error's body is in the exception."""
         request = Request(
             self.url + path,
             method=method,
@@ -120,7 +122,7 @@ class Suite:
             headers={
                 "Authorization": f"Bearer {token or self.operator_key}",
                 "Content-Type": "application/json",
-                "Prefer": "wait=20",
+                "Prefer": f"wait={wait}",
             },
         )
         try:

@@ -42,7 +42,7 @@ def prepare(running: Suite, upstream: Crm) -> World:
     pair = OKPKey.generate_key("Ed25519")
     public = pair.as_dict(private=False)
     running.ask("POST", f"/auth/v1/agents/{AGENT}/keys", {"public_key": public})
-    bus_key = AgentKey.of(TENANT, AGENT, pair.as_dict(private=True))  # type: ignore[arg-type]  # a JWK
+    bus_key = AgentKey.of(TENANT, AGENT, pair.as_dict(private=True))
     return World(running, upstream, made["key"], bus_key)
 
 

@@ -88,8 +88,7 @@ def tool_result(snapshot: Snapshot, url: str, *, modern: bool) -> str:
     """
     given = _given(snapshot)
     if given is None:
-        ours = {"content": [{"type": "text", "text": sentence(snapshot, url)}], "isError": True}
-        given = orjson.dumps(ours).decode()
+        given = refusal(sentence(snapshot, url), modern=modern)
     ours = {TASK_META: snapshot.task.id, STATE_META: snapshot.state.value}
     meta = cut(given, "_meta")
     kept = json.loads(meta) if meta else {}
@@ -99,13 +98,13 @@ def tool_result(snapshot: Snapshot, url: str, *, modern: bool) -> str:
     return with_members(given, added)
 
 
-def refusal(text: str, *, modern: bool, data: Mapping[str, Any] | None = None) -> str:
-    """A tool error for a call that never became a task (MCP 2026-07-28, "Error Handling")."""
+def refusal(text: str, *, modern: bool, task_id: str | None = None) -> str:
+    """A tool error for a call of which no outcome will be told."""
     told: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
     if modern:
         told["resultType"] = "complete"
-    if data:
-        told["_meta"] = {f"dev.interlock/{name}": value for name, value in data.items()}
+    if task_id is not None:
+        told["_meta"] = {TASK_META: task_id}
     return orjson.dumps(told).decode()
 
 

@@ -51,7 +51,7 @@ class MilestoneStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writing = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(_disconnect(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
             await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -72,10 +72,10 @@ class MilestoneStream(Response):
         clock = asyncio.get_running_loop().time
         wrote = clock()
         while not self._waiters.closing:
-            entries = await self._store.log(self._place, self._after)
-            snapshot = await self._store.read(self._place)
+            snapshot = await self._store.read(self._place)  # first: an end in it is in the log
             if snapshot is None:
                 return
+            entries = await self._store.log(self._place, self._after)
             if entries:
                 await self._send(send, [milestone(one, snapshot) for one in entries])
                 self._after, wrote = entries[-1].number, clock()
@@ -92,6 +92,7 @@ class MilestoneStream(Response):
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

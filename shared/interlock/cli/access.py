@@ -1,6 +1,5 @@
 """`interlock agent` and `interlock key`: who there is, and what proves them."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +55,9 @@ def add(  # noqa: PLR0913 one option for each field of an agent
         agent = await client.request("POST", "/auth/v1/agents", body)
         given = await _permit(client, name, permission, with_approval)
         if bus_key is not None:
-            await _make_key(client, agent, bus_key)
+            from interlock.sdk.bus import make_key  # noqa: PLC0415 the bus, which few commands need
+
+            await make_key(client, agent["tenant"], name, bus_key)
         return {**agent, **given}
 
     made = ask(context, work)
@@ -201,21 +202,6 @@ async def _given(client: "Interlock") -> dict[str, dict[str, Any]]:
     """What each agent was given."""
     found = (await client.request("GET", "/policy/v1/permissions"))["permissions"]
     return {one.pop("agent"): one for one in found}
-
-
-async def _make_key(client: "Interlock", agent: dict[str, Any], file: Path) -> None:
-    """The private key is in its file before auth believes its public half."""
-    from interlock.identity.keys import (  # noqa: PLC0415 cryptography, which few commands need
-        new_key,
-        write_secret,
-    )
-
-    private = new_key()
-    content = {"tenant": agent["tenant"], "agent": agent["name"], "key": private}
-    write_secret(file, json.dumps(content, indent=2).encode() + b"\n")
-    public = {name: value for name, value in private.items() if name != "d"}
-    path = f"/auth/v1/agents/{agent['name']}/keys"
-    await client.request("POST", path, {"public_key": public})
 
 
 async def _all(client: "Interlock", what: str) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ import typer
 
 from interlock.cli.connection import Json, Target, answered, ask, request
 from interlock.cli.output import CANNOT, NO, print_fields, print_json, print_line, print_table, say
-
 from interlock.cli.words import words
 
 if TYPE_CHECKING:

@@ -60,7 +60,6 @@ def run(
 ) -> None:
     """Run one service here, as its container would."""
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
-    from interlock.telemetry.logs import configure_logs  # noqa: PLC0415 as above
     from interlock.runtime.host import named  # noqa: PLC0415 as above
 
     def start() -> None:

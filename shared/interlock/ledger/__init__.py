@@ -1,6 +1,7 @@
 """The ledger: its records, its checkpoints, its exports, and how anybody verifies them offline.
 
-Pure but for files: no database, no network, no clock. The service `audit` writes it.
+Pure but for files: no network, no clock. The service `audit` writes it. Verification of its
+database is imported by name, from `interlock.ledger.database`.
 """
 
 from interlock.ledger.checkpoint import (

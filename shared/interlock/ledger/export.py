@@ -18,6 +18,8 @@ import orjson
 from interlock.errors import Refused
 from interlock.ledger.record import FORMAT, Entry, Origin, Record
 
+MOST_SHARDS = 1024
+
 
 class ExportWriter:
     """Turns a ledger into the file's bytes, piece by piece. Pieces may be empty."""
@@ -109,7 +111,7 @@ def _read(line: Mapping[str, Any]) -> Beginning | str | Record | End:
         return str(line["checkpoint"])
     if "records" in line:
         return End(int(line["records"]))
-    if line["format"] != FORMAT:
+    if line["format"] != FORMAT or not 1 <= _whole(line["shards"]) <= MOST_SHARDS:
         raise ValueError
     return Beginning(Origin(str(line["ledger"]), int(line["shards"])), str(line["as_of"]))
 

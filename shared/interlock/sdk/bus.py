@@ -14,7 +14,9 @@ from interlock.bus import Keyring, Raw, Stamp
 from interlock.bus.redis import RedisBus
 from interlock.contracts.ids import TaskId, derived
 from interlock.errors import Refused
+from interlock.identity.keys import new_key, write_secret
 from interlock.identity.submissions import AgentKey, Request, requested
+from interlock.sdk.client import Interlock
 
 
 def _now() -> datetime:
@@ -31,6 +33,18 @@ class Submission:
     arguments: Mapping[str, Any]
     within: timedelta = timedelta(hours=1)
     """Until its deadline."""
+
+
+async def make_key(client: Interlock, tenant: str, agent: str, file: Path) -> None:
+    """Make a key for an agent, keep it in `file` (mode 0600), and let auth believe its public half.
+
+    The client's caller needs the right to manage agents.
+    """
+    private = new_key()
+    content = {"tenant": tenant, "agent": agent, "key": private}
+    write_secret(file, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    public = {name: value for name, value in private.items() if name != "d"}
+    await client.request("POST", f"/auth/v1/agents/{agent}/keys", {"public_key": public})
 
 
 class BusAgent:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from interlock.bus import Arrival, Group, MemoryBus
 from interlock.errors import Forged
@@ -49,8 +49,26 @@ async def test_messages_of_the_bus_are_kept_believed_or_not(audit: Audit) -> Non
     assert not await bus.letters("audit")
 
 
-async def test_a_kill_between_append_and_acknowledgement_appends_once(audit: Audit) -> None:
-    """The acknowledgement never came, so the bus delivers again, in other batches."""
+async def test_a_failure_between_append_and_acknowledgement_appends_once(audit: Audit) -> None:
+    """The messages were kept and not acknowledged, so the bus delivers them again, one by one."""
+    failed = asyncio.Event()
+
+    async def keep_and_fail(arrivals: Sequence[Arrival]) -> None:
+        await audit.keep(arrivals)
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("killed")
+
+    bus = MemoryBus(build.KEYRING, build.noon)
+    async with consuming(bus, Group("audit", keep=keep_and_fail)):
+        await bus.publish([arrival.raw for arrival in calls(5)])
+        await bus.drain()
+    assert failed.is_set()
+    assert len(await audit.ledger.answer(ALL)) == 20
+    assert (await audit.verify()).ok
+
+
+async def test_a_redelivery_in_other_batches_appends_once(audit: Audit) -> None:
     batch = calls(5)
     await audit.keep(batch)
     await audit.keep(batch[10:])
@@ -138,4 +156,8 @@ async def test_the_same_forgery_is_recorded_once(audit: Audit) -> None:
 
 
 async def run(database: Database, statements: Sequence[str]) -> None:
-    await database.run(lambda c: [c.execute(text(one)).close() for one in statements])
+    def work(connection: Connection) -> None:
+        for one in statements:
+            connection.execute(text(one))
+
+    await database.run(work)

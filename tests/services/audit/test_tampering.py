@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
+from interlock.errors import Refused
+from interlock.identity.statements import Trust
 from interlock.ledger import Entry, FolderAnchor, Report, link, verify_export
+from interlock.ledger.database import verify_database
 from interlock.storage import Database
+from interlock.testing import build
 from services.audit.handlers import Audit
 from services.audit.store import CHECKPOINTS, ENTRY, HEADS, RECORDS, SqlLedger
 from tests.interlock.ledger.ledgers import key
@@ -185,7 +189,32 @@ async def test_a_column_that_was_changed_is_found_on_the_database(
     signed: Audit, database: Database
 ) -> None:
     await database.run(edit_index)
-    assert (await signed.verify()).counts == {"index": 1}
+    report = await signed.verify()
+    assert report.counts == {"index": 1}
+    assert "is found by a wrong `agent`" in report.text()
+
+
+async def test_anybody_who_may_read_the_database_can_verify_it(
+    signed: Audit, database: Database
+) -> None:
+    report = await verify_database(database, signed.trust, None, signed.now())
+    assert report.ok
+    assert not report.anchored
+    await database.run(rewrite)
+    report = await verify_database(database, signed.trust, signed.anchor, signed.now())
+    assert "rewritten" in report.counts
+
+
+async def test_a_database_without_a_ledger_is_refused(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    with pytest.raises(Refused, match="holds no ledger"):
+        await verify_database(database, Trust({}), None, build.NOON)
+    await database.close()
+
+
+async def test_a_ledger_without_its_heads_is_found(signed: Audit, database: Database) -> None:
+    await database.run(lambda connection: connection.execute(delete(HEADS)).close())
+    assert (await signed.verify()).counts["cut"] == 3
 
 
 async def test_a_tail_after_the_last_checkpoint_is_held_by_its_head(

@@ -138,7 +138,9 @@ def test_a_token_is_for_the_suite_or_part_of_it(
     assert decide.resources_to_issue(asked, EDGE) == audiences
 
 
-@pytest.mark.parametrize("asked", ["https://elsewhere.example", f"{EDGE}.evil.example", f"{EDGE}/#"])
+@pytest.mark.parametrize(
+    "asked", ["https://elsewhere.example", f"{EDGE}.evil.example", f"{EDGE}/#"]
+)
 def test_a_token_for_elsewhere_is_refused(asked: str) -> None:
     with pytest.raises(Refused) as refused:
         decide.resources_to_issue([asked], EDGE)

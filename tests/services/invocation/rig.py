@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from joserfc.jwk import OKPKey
 
-from interlock.bus import Group, Limits as BusLimits, MemoryBus, Raw, Stamp
+from interlock.bus import Group, MemoryBus, Raw, Stamp
+from interlock.bus import Limits as BusLimits
 from interlock.bus.wire import read
 from interlock.contracts.access import AgentRecord
 from interlock.contracts.catalogue import (
@@ -125,7 +126,11 @@ def task(
 
 
 def authorized(
-    of: Task, arguments: str = build.ARGUMENTS, *, signer: Signer = POLICY, digest: str | None = None
+    of: Task,
+    arguments: str = build.ARGUMENTS,
+    *,
+    signer: Signer = POLICY,
+    digest: str | None = None,
 ) -> CallAuthorized:
     """As policy states it: with a grant for exactly this task."""
     grant = Grant(
@@ -262,7 +267,9 @@ async def rigs(url: str) -> AsyncIterator[Opener]:
         clock, state = Clock(), MemoryState()
         bus = MemoryBus(build.KEYRING, clock)
         state.publish(CATALOGUE, "acme", "crm", server())
-        state.publish(AGENTS, "acme", "sales-copilot", AgentRecord(tenant="acme", name="sales-copilot"))
+        state.publish(
+            AGENTS, "acme", "sales-copilot", AgentRecord(tenant="acme", name="sales-copilot")
+        )
         made: list[Rig] = []
 
         def make(upstream: Upstream | None = None, *, start: bool = True, **more: object) -> Rig:

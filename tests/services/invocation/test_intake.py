@@ -1,7 +1,5 @@
 """What comes over the bus: believed or not, taken in once, stopped in every state."""
 
-import asyncio
-
 import pytest
 
 from interlock.bus.wire import read
@@ -24,7 +22,6 @@ from services.invocation.clients import (
     UpstreamError,
 )
 from tests.services.invocation.rig import (
-    RESULT,
     STRANGER,
     Opener,
     Rig,
@@ -32,22 +29,9 @@ from tests.services.invocation.rig import (
     authorized,
     task,
 )
+from tests.services.invocation.upstream import Slow
 
 DISCOUNT = task(used="grant_discount")
-
-
-class Slow:
-    """An upstream that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.called = asyncio.Event()
-        self.answer = asyncio.Event()
-        self.upstream = MemoryUpstream(self._answer)
-
-    async def _answer(self, call: UpstreamCall) -> UpstreamAnswer:
-        self.called.set()
-        await self.answer.wait()
-        return UpstreamAnswer(RESULT, is_error=False)
 
 
 async def parked(rig: Rig) -> TaskParked:
@@ -182,7 +166,7 @@ async def test_a_cancel_of_a_running_call_ends_as_what_is_known(
     slow = Slow()
     rig = opening(slow.upstream)
     await rig.send(authorized(of))
-    await slow.called.wait()
+    await slow.called()
     await rig.send(build.cancel_requested(of))
     end = await rig.end()
     assert isinstance(end, ends)
@@ -193,7 +177,7 @@ async def test_a_cancel_reaches_a_call_in_another_process(opening: Opener) -> No
     slow = Slow()
     rig = opening(slow.upstream)
     await rig.send(authorized(task()))
-    await slow.called.wait()
+    await slow.called()
     other = opening(start=False)
     await other.intake.cancel(build.sent(build.cancel_requested(task())))
     end = await rig.end()

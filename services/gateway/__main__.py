@@ -1,0 +1,120 @@
+"""`python -m services.gateway`: builds everything that lives as long as the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from uuid import uuid4
+
+from starlette.routing import BaseRoute, Route
+
+from interlock.bus import Group
+from interlock.runtime.main import run
+from interlock.runtime.service import Host, Parts, Service
+from interlock.state import CATALOGUE, ISSUERS, POLICY
+from interlock.state.port import StateReader
+from services.gateway.handlers.calls import Calls
+from services.gateway.handlers.projector import Projector
+from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.sweeps import Sweeps
+from services.gateway.handlers.tasks import Tasks
+from services.gateway.handlers.visible import Visible
+from services.gateway.handlers.waiting import Waiters
+from services.gateway.http.lean import Lean
+from services.gateway.http.mcp import McpDoor, ResourceMetadata, origins_of
+from services.gateway.http.rest import Door, routes
+from services.gateway.http.sdk import protocol
+from services.gateway.http.stream import StreamLimits
+from services.gateway.settings import Settings
+from services.gateway.store import RedisSnapshots, Snapshots
+
+METADATA = "/.well-known/oauth-protected-resource"
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+@asynccontextmanager
+async def build(host: Host) -> AsyncIterator[Parts]:
+    """The gateway's parts."""
+    settings = Settings()
+    store = RedisSnapshots(host.redis, host.prefix, new_id(), keep=settings.keep_seconds)
+    try:
+        async with parts(host, settings, store) as made:
+            yield made
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterator[Parts]:
+    """The gateway on a store."""
+    reader = host.state(CATALOGUE, POLICY, ISSUERS)
+    waiters = Waiters(host.stopping)
+    sweeps = Sweeps(store, host.bus, host.stamp, host.now)
+    refusals = Refusals(host.bus, host.stamp, new_id)
+    projector = Projector(store, waiters, host.metrics)
+    tasks = _tasks(host, store, sweeps, reader)
+    calls = Calls(
+        tasks,
+        waiters,
+        refusals,
+        host.traces,
+        deadline=settings.call_deadline_seconds,
+        wait=settings.mcp_wait_seconds,
+        run_wait=settings.mcp_run_seconds,
+    )
+    async with protocol(calls, tasks.visible, version("interlock")) as application:
+        mcp = McpDoor(
+            tasks,
+            host.tokens,
+            refusals,
+            application,
+            Lean(calls, StreamLimits(settings.keep_alive_seconds, settings.slow_reader_seconds)),
+            body_limit=settings.body_limit,
+            origins=origins_of(host.suite.url, settings.allowed_origins),
+        )
+        rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
+        yield Parts(
+            http=[*routes(rest), *_mcp_routes(host, mcp, reader)],
+            group=Group("gateway", projector.routes()),
+            background=[
+                lambda: store.run(waiters.tell),
+                waiters.run,
+                sweeps.mark,
+                sweeps.republish,
+                sweeps.watch_deadlines,
+                refusals.run,
+            ],
+        )
+
+
+def _tasks(host: Host, store: Snapshots, sweeps: Sweeps, reader: StateReader) -> Tasks:
+    return Tasks(
+        store=store,
+        bus=host.bus,
+        sweeps=sweeps,
+        visible=Visible(reader.view(CATALOGUE), reader.view(POLICY), host.now),
+        stamp=host.stamp,
+        signer=host.signer,
+        now=host.now,
+        new_id=new_id,
+        url=host.suite.url,
+    )
+
+
+def _mcp_routes(host: Host, mcp: McpDoor, reader: StateReader) -> list[BaseRoute]:
+    metadata = ResourceMetadata(host.suite.url, reader.view(ISSUERS))
+    return [
+        Route("/mcp", mcp),
+        Route("/servers/{name}/mcp", mcp),
+        Route(METADATA, metadata.show),
+        Route(f"{METADATA}/mcp", metadata.show),
+        Route(f"{METADATA}/servers/{{name}}/mcp", metadata.show),
+    ]
+
+
+service = Service("gateway", build)
+
+if __name__ == "__main__":
+    run(service)

@@ -1,0 +1,144 @@
+"""One `tools/call`: accept the task, wait for its end, tell it as a tool's result."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from opentelemetry.trace import SpanKind
+
+from interlock.contracts.outcomes import TaskProgressed
+from interlock.contracts.task import Principal, Task, TaskState
+from interlock.errors import Refused, Unavailable
+from interlock.identity.tokens import Caller
+from interlock.telemetry.traces import Traces, traceparent_of
+from services.gateway.decide import tell
+from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.tasks import Asked, Tasks
+from services.gateway.handlers.waiting import Waiters, until_final
+from services.gateway.model import Offer, Place, Snapshot, Unsure
+
+log = structlog.get_logger()
+GONE = "the client closed the stream of its call"
+Progress = Callable[[float, float | None, str], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Listener:
+    """The client at the other end of a call."""
+
+    progress: Progress | None = None
+    """Takes progress, where the client asked for it; numbers only ever grow (MCP, "Progress")."""
+    modern: bool = True
+    """Since 2026-07-28 closing the stream is a cancellation; before it never was."""
+    ended_by_us: bool = False
+    """We cut the stream, so that it says nothing about what the client wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call as the client wants it. `text` is the exact JSON text of `arguments`."""
+
+    offer: Offer
+    arguments: dict[str, Any]
+    text: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls of all MCP clients of this replica. Times in seconds."""
+
+    tasks: Tasks
+    waiters: Waiters
+    refusals: Refusals
+    traces: Traces
+    deadline: float
+    wait: float
+    run_wait: float
+    _cancelling: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    async def answer(self, caller: Caller, wanted: Wanted, listener: Listener) -> str:
+        """The result as JSON text, however the call ended; `Unavailable` where nothing will run.
+
+        Arguments that do not fit are a tool error: whoever called can read what is wrong and
+        correct it (MCP 2026-07-28, "Error Handling"). Cancelled by a client that went away it asks
+        for the task's end.
+        """
+        offer = wanted.offer
+        with self.traces.span(
+            "gateway", f"tools/call {offer.qualified}", wanted.traceparent, SpanKind.SERVER
+        ) as span:
+            within = timedelta(seconds=self.deadline)
+            asked = Asked(
+                offer, wanted.arguments, wanted.text, within, traceparent=traceparent_of(span)
+            )
+            try:
+                task = self.tasks.task(caller, asked)
+            except Refused as error:
+                if error.code != "invalid":
+                    raise
+                self.refusals.note(error, caller, offer.server.name, offer.tool.name)
+                return tell.refusal(_violations(error), modern=listener.modern)
+            span.set_attribute("interlock.task.id", task.id)
+            return await self._run(caller, task, asked, listener)
+
+    async def _run(self, caller: Caller, task: Task, asked: Asked, listener: Listener) -> str:
+        url = self.tasks.url_of(task)
+        with self.waiters.watch(Place(task.tenant, task.id)) as watch:
+            accepting = asyncio.ensure_future(self.tasks.accept(caller, task, asked))
+            try:
+                watch.begin(await asyncio.shield(accepting))
+                snapshot = await until_final(
+                    watch, self.waiters, self.tasks.store, self._patience, _Growing(listener)
+                )
+            except asyncio.CancelledError:
+                if listener.modern and not (listener.ended_by_us or self.waiters.closing):
+                    self._cancel_later(accepting, task, caller.principal)
+                raise
+            except Unsure as error:
+                text = f"{error.detail}: {url}"
+                return tell.refusal(text, modern=listener.modern, task_id=task.id)
+        return tell.tool_result(snapshot, url, modern=listener.modern)
+
+    def _patience(self, snapshot: Snapshot) -> float:
+        running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)
+        return self.run_wait if running else self.wait
+
+    def _cancel_later(
+        self, accepting: "asyncio.Future[Snapshot]", task: Task, by: Principal
+    ) -> None:
+        async def cancel() -> None:
+            try:
+                await accepting
+                await self.tasks.request_cancel(task, by, GONE)
+            except (Unavailable, Unsure, Refused) as error:
+                log.warning("task.not_cancelled", task_id=task.id, why=error.detail)
+
+        running = asyncio.ensure_future(cancel())
+        self._cancelling.add(running)
+        running.add_done_callback(self._cancelling.discard)
+
+
+class _Growing:
+    """Passes progress on as long as it grows; a second attempt begins again at nothing."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._told = float("-inf")
+
+    async def __call__(self, snapshot: Snapshot) -> None:
+        fact, tell_client = snapshot.fact, self._listener.progress
+        if tell_client is None or not isinstance(fact, TaskProgressed) or fact.progress is None:
+            return
+        if fact.progress > self._told:
+            self._told = fact.progress
+            await tell_client(fact.progress, fact.total, fact.message)
+
+
+def _violations(error: Refused) -> str:
+    found = error.data.get("violations", ())
+    lines = [f"`{one['at']}`: {one['what']}" for one in found]  # type: ignore[attr-defined]  # of `decide.admit`
+    return "\n".join([f"{error.detail}:", *lines])

@@ -1,0 +1,185 @@
+"""The call that nearly every request is, without the SDK's detours: one modern `tools/call`.
+
+Whatever is not plainly that goes to the SDK, which has the errors' words. What goes through here is
+answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon, else a stream.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from mcp.types import INTERNAL_ERROR, INVALID_REQUEST
+from mcp_types.version import LATEST_MODERN_VERSION
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Receive, Send
+
+from interlock.errors import InterlockError, Unavailable
+from services.gateway.handlers.calls import Calls, Listener, Wanted
+from services.gateway.http.answers import refused
+from services.gateway.http.mcp import CALL, Exchange
+from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
+
+VERSION = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+
+
+@dataclass(frozen=True)
+class Lean:
+    """Serves plain calls; says of everything else that it did not."""
+
+    calls: Calls
+    limits: StreamLimits
+
+    async def __call__(
+        self, exchange: Exchange, request: Request, receive: Receive, send: Send
+    ) -> bool:
+        wanted = exchange.wanted
+        if wanted is None or not _plain(exchange.message, request.headers, wanted):
+            return False
+        stream = _Answer(exchange.message, send, self.limits)
+        listener = Listener(progress=stream.progress if stream.token is not None else None)
+        running = asyncio.ensure_future(self.calls.answer(exchange.caller, wanted, listener))
+        gone = asyncio.ensure_future(disconnected(receive))
+        try:
+            while not running.done():
+                news = asyncio.ensure_future(stream.news.wait())
+                await asyncio.wait(
+                    {running, gone, news},
+                    timeout=self.limits.keep_alive,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                news.cancel()
+                if gone.done():
+                    break
+                if not running.done():
+                    await stream.keep()
+        except TimeoutError:
+            listener.ended_by_us = True
+        finally:
+            gone.cancel()
+            if not running.done():
+                running.cancel()
+            await asyncio.wait({running, gone})
+        if not running.cancelled():
+            await stream.end(running)
+        return True
+
+
+class _Answer:
+    """JSON while that is possible; a stream from the first progress, or a silence, on.
+
+    Progress is not queued: a client that is slower than it gets the newest.
+    """
+
+    def __init__(self, message: Mapping[str, Any], send: Send, limits: StreamLimits) -> None:
+        self.token = message["params"]["_meta"].get("progressToken")
+        self.news = asyncio.Event()
+        self._id = orjson.dumps(message["id"])
+        self._send = send
+        self._limits = limits
+        self._streams = False
+        self._progress: dict[str, Any] | None = None
+
+    async def progress(self, progress: float, total: float | None, message: str) -> None:
+        told: dict[str, Any] = {"progressToken": self.token, "progress": progress}
+        if total is not None:
+            told["total"] = total
+        if message:
+            told["message"] = message
+        self._progress = told
+        self.news.set()
+
+    async def keep(self) -> None:
+        """Tell the newest progress, or only that we are still here."""
+        if not self._streams:
+            self._streams = True
+            await self._send(
+                {"type": "http.response.start", "status": 200, "headers": list(HEADERS)}
+            )
+        told, self._progress = self._progress, None
+        self.news.clear()
+        if told is None:
+            await self._write(KEEP_ALIVE)
+            return
+        notification = {"jsonrpc": "2.0", "method": "notifications/progress", "params": told}
+        await self._write(_frame(orjson.dumps(notification)))
+
+    async def end(self, running: "asyncio.Future[str]") -> None:
+        """The result, or the error where there is none."""
+        error = running.exception()
+        if error is not None:
+            if not isinstance(error, InterlockError):
+                raise error
+            await self._refuse(error)
+            return
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self._id, running.result().encode())
+        if self._streams:
+            await self._write(_frame(body.replace(b"\r", b" ").replace(b"\n", b" ")), more=False)
+            return
+        length = str(len(body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _refuse(self, error: InterlockError) -> None:
+        code = INTERNAL_ERROR if isinstance(error, Unavailable) else INVALID_REQUEST
+        told = {"code": code, "message": error.detail, "data": {"code": error.code}}
+        body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (self._id, orjson.dumps(told))
+        if self._streams:
+            await self._write(_frame(body), more=False)
+            return
+        plain = refused(error)
+        headers = [(b"content-type", b"application/json")]
+        headers += [one for one in plain.raw_headers if one[0] == b"retry-after"]
+        status = plain.status_code
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _write(self, body: bytes, more: bool = True) -> None:
+        """`TimeoutError` if the client takes nothing for too long."""
+        async with asyncio.timeout(self._limits.slow_reader):
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _frame(data: bytes) -> bytes:
+    return b"event: message\r\ndata: %b\r\n\r\n" % data
+
+
+def _plain(message: Mapping[str, Any], headers: Headers, wanted: Wanted) -> bool:
+    """A request of 2026-07-28 whose headers say what its body says, and say nothing else."""
+    params = message["params"]
+    meta, name = params.get("_meta"), params["name"]
+    request_id = message.get("id")
+    token = meta.get("progressToken") if isinstance(meta, dict) else None
+    return (
+        message.get("jsonrpc") == "2.0"
+        and _is_id(request_id)
+        and isinstance(meta, dict)
+        and meta.get(VERSION) == LATEST_MODERN_VERSION
+        and isinstance(meta.get(CAPABILITIES), dict)
+        and (token is None or _is_id(token))
+        and not params.keys() - {"name", "arguments", "_meta"}
+        and _routed(headers, name)
+        and "x-mcp-header" not in wanted.offer.tool.definition
+    )
+
+
+def _routed(headers: Headers, name: str) -> bool:
+    seen = [key for key, _ in headers.raw if key.startswith(b"mcp-")]
+    accept = headers.get("accept", "")
+    return (
+        sorted(seen) == sorted(ROUTING)
+        and headers["mcp-protocol-version"] == LATEST_MODERN_VERSION
+        and headers["mcp-method"] == CALL
+        and headers["mcp-name"] == name
+        and "application/json" in accept
+        and "text/event-stream" in accept
+    )
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)

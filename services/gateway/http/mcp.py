@@ -1,0 +1,238 @@
+"""MCP over streamable HTTP: everything before the protocol itself.
+
+Who calls, how large the request is, which tools it looks at, and whether the token's scopes reach
+are answered in HTTP (MCP 2026-07-28, "Authorization"); then `lean` or the SDK has the word.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interlock.contracts.access import IssuerRecord
+from interlock.errors import InterlockError, Refused
+from interlock.identity.asgi import authenticate, challenged
+from interlock.identity.tokens import Caller, Tokens
+from interlock.state.port import View
+from services.gateway.decide.text import cut
+from services.gateway.handlers.calls import Wanted
+from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.tasks import Tasks
+from services.gateway.handlers.visible import split
+from services.gateway.http.answers import answer, refused
+from services.gateway.http.body import parse_request, read_body
+from services.gateway.model import Offer
+
+CALL = "tools/call"
+INVALID_REQUEST = -32600
+EXCHANGE = "interlock.exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, as the protocol's handlers find it in the scope's state."""
+
+    caller: Caller
+    server: str | None
+    """The one server that is looked at; None: all of the caller's catalogue."""
+    message: Mapping[str, Any]
+    wanted: Wanted | None = None
+    """What a `tools/call` wants, where it is one."""
+    refusal: str = "`name` is a string and `arguments` an object"
+    """Why it is none."""
+
+
+class Fast(Protocol):
+    """Serves what it can; says whether it did."""
+
+    async def __call__(
+        self, exchange: Exchange, request: Request, receive: Receive, send: Send
+    ) -> bool: ...
+
+
+class McpDoor:
+    """MCP, 2026-07-28 and 2025-11-25: POST JSON-RPC messages here."""
+
+    def __init__(  # noqa: PLR0913 the door's composition
+        self,
+        tasks: Tasks,
+        tokens: Tokens,
+        refusals: Refusals,
+        protocol: ASGIApp,
+        lean: Fast,
+        *,
+        body_limit: int,
+        origins: frozenset[str],
+    ) -> None:
+        self._tasks = tasks
+        self._tokens = tokens
+        self._refusals = refusals
+        self._protocol = protocol
+        self._lean = lean
+        self._body_limit = body_limit
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        server: str | None = scope["path_params"].get("name")
+        resource = self._resource(server)
+        try:
+            body = await self._admit(request, resource, server)
+            exchange = await self._exchange(request, resource, server, body)
+        except Refused as error:
+            self._refusals.note(error, scope["state"].get("caller"), server)
+            await refused(error)(scope, receive, send)
+            return
+        except InterlockError as error:
+            await refused(error)(scope, receive, send)
+            return
+        if isinstance(exchange, Response):
+            await exchange(scope, receive, send)
+            return
+        scope["state"][EXCHANGE] = exchange
+        if await self._lean(exchange, request, receive, send):
+            return
+        await self._protocol(scope, _again(body, receive), send)
+
+    def _resource(self, server: str | None) -> str:
+        return f"{self._tasks.url}/mcp" if server is None else server_url(self._tasks.url, server)
+
+    async def _admit(self, request: Request, resource: str, server: str | None) -> bytes:
+        """Authentication before anything else is read."""
+        origin = request.headers.get("origin")
+        request.scope.setdefault("state", {})
+        caller = await authenticate(request, self._tokens, resource=resource)
+        if origin is not None and origin not in self._origins:
+            raise Refused(f"pages of `{origin[:200]}` may not call this", code="forbidden")
+        if server is not None:
+            await self._tasks.visible.server(caller.principal.tenant, server)
+        if request.method != "POST":
+            return b""
+        return await read_body(request, self._body_limit)
+
+    async def _exchange(
+        self, request: Request, resource: str, server: str | None, body: bytes
+    ) -> Exchange | Response:
+        """The request read strictly; what is no JSON object is the protocol's to refuse."""
+        caller: Caller = request.state.caller
+        try:
+            message, text = parse_request(body)
+        except Refused as error:
+            loose = _loose(body)
+            if not isinstance(loose, dict):
+                return Exchange(caller, server, {})
+            self._refusals.note(error, caller, server)
+            return jsonrpc_error(loose.get("id"), INVALID_REQUEST, error.detail)
+        params = message.get("params")
+        if message.get("method") != CALL or not isinstance(params, dict):
+            return Exchange(caller, server, message)
+        name, arguments = params.get("name"), params.get("arguments")
+        if not isinstance(name, str) or not isinstance(arguments, dict | None):
+            return Exchange(caller, server, message)
+        try:
+            where = (server, name) if server is not None else split(name)
+            offer = await self._tasks.visible.find(caller.principal.tenant, *where)
+        except Refused as error:
+            self._refusals.note(error, caller, server, name[:128])
+            return Exchange(caller, server, message, refusal=error.detail)
+        self._require_scopes(caller, offer, resource)
+        await self._tasks.bus.check()
+        exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
+        trace = _traceparent(params) or request.headers.get("traceparent")
+        return Exchange(caller, server, message, Wanted(offer, arguments or {}, exact, trace))
+
+    def _require_scopes(self, caller: Caller, offer: Offer, resource: str) -> None:
+        try:
+            self._tasks.require_scopes(caller, offer)
+        except Refused as error:
+            raise challenged(error, resource, offer.scopes) from None
+
+
+def server_url(url: str, server: str) -> str:
+    """The MCP endpoint of one server alone."""
+    return f"{url}/servers/{server}/mcp"
+
+
+def origins_of(url: str, allowed: tuple[str, ...]) -> frozenset[str]:
+    """Origins (RFC 6454 §7) whose pages may call: our own, and those that settings name."""
+    parts = urlsplit(url)
+    return frozenset({f"{parts.scheme}://{parts.netloc}", *allowed})
+
+
+def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:
+    """An error of JSON-RPC 2.0 (§5.1); an id that is none is answered with null."""
+    proper = isinstance(request_id, str | int) and not isinstance(request_id, bool)
+    return answer(
+        {
+            "jsonrpc": "2.0",
+            "id": request_id if proper else None,
+            "error": {"code": code, "message": text},
+        },
+        status,
+    )
+
+
+def _traceparent(params: Mapping[str, Any]) -> str | None:
+    """The caller's trace (MCP 2026-07-28, "Trace context")."""
+    meta = params.get("_meta")
+    found = meta.get("traceparent") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _loose(body: bytes) -> object:
+    """What the text means to a reader that overlooks what we do not; None if it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """`receive` as if the body had not been read."""
+    read = False
+
+    async def receive_again() -> Message:
+        nonlocal read
+        if read:
+            return await receive()
+        read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+class ResourceMetadata:
+    """Which authorization servers issue tokens for this resource (RFC 9728)."""
+
+    def __init__(self, url: str, issuers: View[IssuerRecord]) -> None:
+        self._url = url
+        self._issuers = issuers
+
+    async def show(self, request: Request) -> Response:
+        """Metadata of the protected resource that the path names (RFC 9728)."""
+        name = request.path_params.get("name")
+        path = request.url.path.removeprefix("/.well-known/oauth-protected-resource")
+        resource = server_url(self._url, name) if name else f"{self._url}{path}"
+        found = {
+            record.issuer
+            for tenant in self._issuers.tenants()
+            for record in self._issuers.of(tenant).values()
+        }
+        return Response(
+            orjson.dumps(
+                {
+                    "resource": resource,
+                    "resource_name": "Interlock",
+                    "authorization_servers": sorted(found),
+                    "bearer_methods_supported": ["header"],
+                }
+            ),
+            headers={"Cache-Control": "public, max-age=60"},
+            media_type="application/json",
+        )

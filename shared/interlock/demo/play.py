@@ -1,0 +1,58 @@
+"""The play: each step does something real, tells what happened, and checks that it did."""
+
+import asyncio
+
+from interlock.demo.acts import ACTS
+from interlock.demo.cast import enter, register_servers
+from interlock.demo.stage import Stage, open_stage
+from interlock.demo.teller import Surprise, Teller
+from interlock.errors import Unavailable
+from interlock.sdk import Interlock
+
+GO_ON = """
+How to go on:
+  interlock up                    the suite, with its data below .interlock/
+  interlock agent add ID …        an agent; `interlock key create --agent ID` makes its key
+  {url}/mcp            point any MCP client here (`Authorization: Bearer <key>`)
+  {url}/docs           the HTTP APIs;  {url}/asyncapi  the events
+(addresses are those of `interlock up`)"""
+KEPT = """
+Kept in {folder}. The same suite again, with all that it recorded:
+  INTERLOCK_INVOCATION_COMMANDS={folder}/commands.json interlock --data {data} up
+  interlock --data {data} audit verify"""
+
+
+def run_demo(*, as_json: bool, keep: bool) -> bool:
+    """Play it; whether everything was as said. `Refused` or `Unavailable` if it cannot begin."""
+    teller = Teller(as_json)
+    try:
+        asyncio.run(_play(teller, keep))
+    except Surprise as error:
+        teller.close(f"\nNOT AS SAID: {error}")
+        return False
+    except TimeoutError:
+        raise Unavailable("the suite did not start in time") from None
+    return True
+
+
+async def _play(teller: Teller, keep: bool) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with open_stage(keep) as stage, Interlock(stage.url, stage.operator_key()) as operator:
+        with teller.step("up", "The suite is up: six services, one process, one bus") as step:
+            step.say(f"at {stage.url} after {loop.time() - began:.1f} s, data in {stage.data}")
+            step.facts["url"] = stage.url
+            offered = await register_servers(operator, stage)
+            for name, count in offered.items():
+                step.say(f"server `{name}` was asked for its tools and offers {count}")
+        async with enter(operator, stage) as cast:
+            for act in ACTS:
+                await act(teller, stage, cast)
+        teller.close(f"\nEverything was as said, in {loop.time() - began:.0f} s.")
+        _go_on(teller, stage, keep)
+
+
+def _go_on(teller: Teller, stage: Stage, keep: bool) -> None:
+    teller.close(GO_ON.format(url="http://127.0.0.1:8080"))
+    if keep:
+        teller.close(KEPT.format(folder=stage.folder, data=stage.data))

@@ -1,0 +1,103 @@
+"""What keeps a suite from starting is told in one line, with exit code 2."""
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from interlock.runtime.supervisor import free_port
+from tests.components.suite import Suite
+from tests.components.world import World
+
+BAD_POLICY = (
+    "permit (principal, action, resource);\n\nforbid (principal, acton, resource)\nwhen { };\n"
+)
+SEPARATE = pytest.mark.parametrize("more", [(), ("--separate",)], ids=["together", "separate"])
+
+
+def up(data: Path, *more: str, port: int | None = None, **env: str) -> tuple[int, str]:
+    """`interlock up` that is expected not to come up: its exit code, and what it said."""
+    command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "up"]
+    ended = subprocess.run(
+        [*command, "--port", str(port or free_port()), *more],
+        env=os.environ | {"INTERLOCK_LOG_LEVEL": "error"} | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr + ended.stdout
+    return ended.returncode, ended.stderr.strip()
+
+
+def refused(ended: tuple[int, str]) -> str:
+    """The one line that it said."""
+    code, said = ended
+    assert code == 2, said
+    assert said.startswith("interlock: "), said
+    assert "\n" not in said, said
+    return said
+
+
+@SEPARATE
+def test_a_port_in_use_is_named(tmp_path: Path, more: tuple[str, ...]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        said = refused(up(tmp_path / "data", *more, port=port))
+    assert f"`127.0.0.1:{port}`" in said
+    assert "--port" in said
+
+
+@SEPARATE
+def test_the_data_folder_of_a_running_instance_is_left_alone(
+    attacked: World, more: tuple[str, ...]
+) -> None:
+    said = refused(up(attacked.suite.data, *more))
+    assert f"`{attacked.suite.process.pid}`" in said
+    assert attacked.suite.ready()
+
+
+def test_a_policy_file_with_a_syntax_error_is_named_with_line_and_column(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "discounts.cedar").write_text(BAD_POLICY)
+    said = refused(up(tmp_path / "data", INTERLOCK_POLICY_FOLDER=str(folder)))
+    assert "`discounts.cedar:3:20`" in said or re.search(r"discounts(\.cedar)?:3:20", said), said
+
+
+@pytest.mark.parametrize("service", ["auth", "registry", "policy", "invocation", "audit"])
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, service: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with closing(sqlite3.connect(data / f"{service}.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    said = refused(up(data))
+    assert f"`{service}`" in said
+    assert "`9999`" in said
+
+
+def test_a_bus_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://user:secret@127.0.0.1:{port}/0"
+    said = refused(up(tmp_path / "data", INTERLOCK_BUS_URL=url))
+    assert f"127.0.0.1:{port}" in said
+    assert "INTERLOCK_BUS_URL" in said
+    assert "secret" not in said
+
+
+def test_a_suite_that_was_killed_starts_again_on_its_folder(tmp_path: Path) -> None:
+    suite = Suite(tmp_path / "data").start()
+    try:
+        suite.kill()
+        suite.start()
+        assert suite.ask("GET", "/auth/v1/whoami")["roles"]
+    finally:
+        suite.stop()
