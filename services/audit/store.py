@@ -102,6 +102,21 @@ ENTRY = tuple(field.name for field in fields(Entry))
 INDEX = tuple(field.name for field in fields(model.Index))
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
 
+# Each batch runs these; built anew they would cost as much as they do.
+_LOCK = (
+    select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash)
+    .where(HEADS.c.shard.in_(bindparam("shards", expanding=True)))
+    .order_by(HEADS.c.shard)
+    .with_for_update()
+)
+_KNOWN = select(R.event_id).where(R.event_id.in_(bindparam("ids", expanding=True)))
+_INSERT = insert(RECORDS)
+_MOVE = (
+    update(HEADS)
+    .where(HEADS.c.shard == bindparam("of"))
+    .values(seq=bindparam("to"), hash=bindparam("by"))
+)
+
 
 class SqlLedger:
     """Several processes may append at once: a shard's head row is its lock."""
@@ -208,14 +223,9 @@ class SqlLedger:
 def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
     """Locks come first and in order: no two processes wait for each other, and what is known
     cannot change any more once it was looked up."""
-    heads = connection.execute(
-        select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash)
-        .where(HEADS.c.shard.in_(shards))
-        .order_by(HEADS.c.shard)
-        .with_for_update()
-    ).all()
+    heads = connection.execute(_LOCK, {"shards": list(shards)}).all()
     ids = [event_id for kept in shards.values() for event_id in kept]
-    known = set(connection.execute(select(R.event_id).where(R.event_id.in_(ids))).scalars())
+    known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     rows: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     for shard, seq, hash_ in heads:
@@ -224,13 +234,8 @@ def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
         if new:
             moved.append({"of": shard, "to": end.seq, "by": end.hash})
     if rows:
-        connection.execute(insert(RECORDS), rows)
-        connection.execute(
-            update(HEADS)
-            .where(HEADS.c.shard == bindparam("of"))
-            .values(seq=bindparam("to"), hash=bindparam("by")),
-            moved,
-        )
+        connection.execute(_INSERT, rows)
+        connection.execute(_MOVE, moved)
     return len(rows)
 
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from interlock.bus import Raw
 from interlock.contracts.catalogue import ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
-from interlock.contracts.outcomes import TaskEvent
-from interlock.contracts.task import Task, TaskState
+from interlock.contracts.task import Task, TaskEvent, TaskState
 from interlock.errors import InterlockError
 
 

@@ -13,7 +13,6 @@ from interlock.contracts.outcomes import (
     TaskApproved,
     TaskCancelled,
     TaskDenied,
-    TaskEvent,
     TaskFailed,
     TaskHeld,
     TaskParked,
@@ -23,7 +22,7 @@ from interlock.contracts.outcomes import (
     TaskSucceeded,
     TaskUnknown,
 )
-from interlock.contracts.task import Task, TaskState
+from interlock.contracts.task import Task, TaskEvent, TaskState
 from services.gateway.model import Happened, Snapshot
 
 STATES: dict[type[TaskEvent], TaskState] = {
@@ -50,7 +49,6 @@ ACCEPTING = _rank(0)
 SUBMITTED = _rank(1)
 ENDED = _rank(7)
 """From here on a task has ended."""
-SETTLED = _rank(8)
 
 
 def state_of(fact: TaskEvent) -> TaskState:
@@ -63,22 +61,23 @@ def state_of(fact: TaskEvent) -> TaskState:
 
 def rank_of(fact: TaskEvent) -> str:
     """Where `fact` stands among all that may happen to a task."""
+    place: tuple[int, ...] = (7,)
     match fact:
         case TaskAccepted():
-            return SUBMITTED
+            place = (1,)
         case TaskParked(after_decision=after):
-            return _rank(5 if after else 2)
+            place = (5 if after else 2,)
         case TaskHeld(policy_version=version):
-            return _rank(3, 0, version)
+            place = (3, 0, version)
         case TaskApproved(approved_under=version):
-            return _rank(4, 0, version)
+            place = (4, 0, version)
         case TaskStarted(attempt=attempt):
-            return _rank(6, attempt)
+            place = (6, attempt)
         case TaskProgressed(attempt=attempt, seq=seq):
-            return _rank(6, attempt, seq + 1)
+            place = (6, attempt, seq + 1)
         case TaskSettled():
-            return SETTLED
-    return ENDED
+            place = (8,)
+    return _rank(*place)
 
 
 def tells_progress(fact: TaskEvent) -> bool:

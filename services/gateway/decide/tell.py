@@ -39,10 +39,15 @@ def facts_of(fact: Model) -> dict[str, Any]:
     return said
 
 
-def document(snapshot: Snapshot, url: str) -> dict[str, Any]:
-    """A task as REST shows it, for `orjson.dumps`. What the standing fact says is beside it."""
+def document(snapshot: Snapshot, url: str, *, whole: bool = True) -> dict[str, Any]:
+    """A task as REST shows it, for `orjson.dumps`. What the standing fact says is beside it.
+
+    A list of many leaves their results out: not `whole`.
+    """
     task = snapshot.task
     said = {} if snapshot.fact is None else facts_of(snapshot.fact)
+    if not whole:
+        said.pop("result", None)
     return said | {
         "id": task.id,
         "url": url,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from interlock.bus import Effects, Envelope, Route, Together, on
-from interlock.contracts import outcomes
-from interlock.contracts.outcomes import TaskEvent
+from interlock.contracts.outcomes import TaskSettled
+from interlock.contracts.task import TaskEvent
 from interlock.telemetry.metrics import Metrics
 from services.gateway.decide.merge import STATES, state_of
 from services.gateway.handlers.waiting import Waiters
@@ -23,7 +23,8 @@ class Projector:
 
     def routes(self) -> Sequence[Route]:
         """Every fact about a task."""
-        return [on(kind, self.happened) for kind in (*STATES, outcomes.TaskSettled)]
+        kinds: tuple[type[TaskEvent], ...] = (*STATES, TaskSettled)
+        return [on(kind, self.happened) for kind in kinds]
 
     async def happened(self, envelope: Envelope[TaskEvent]) -> Effects:
         """Merge one fact; causes nothing."""

@@ -21,7 +21,9 @@ async def read_body(request: Request, limit: int) -> bytes:
                 raise _too_large(limit)
             parts.append(part)
     except ClientDisconnect:
-        raise Refused("the client went away before its request was whole", code="bad_request") from None
+        raise Refused(
+            "the client went away before its request was whole", code="bad_request"
+        ) from None
     return b"".join(parts)
 
 

@@ -6,6 +6,7 @@ answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,28 +46,32 @@ class Lean:
         running = asyncio.ensure_future(self.calls.answer(exchange.caller, wanted, listener))
         gone = asyncio.ensure_future(disconnected(receive))
         try:
-            while not running.done():
-                news = asyncio.ensure_future(stream.news.wait())
-                await asyncio.wait(
-                    {running, gone, news},
-                    timeout=self.limits.keep_alive,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                news.cancel()
-                if gone.done():
-                    break
-                if not running.done():
-                    await stream.keep()
+            await self._keep(stream, running, gone)
         except TimeoutError:
             listener.ended_by_us = True
         finally:
-            gone.cancel()
-            if not running.done():
-                running.cancel()
+            for task in (running, gone):
+                task.cancel()
             await asyncio.wait({running, gone})
         if not running.cancelled():
-            await stream.end(running)
+            with suppress(TimeoutError):
+                await stream.end(running)
         return True
+
+    async def _keep(
+        self, stream: "_Answer", running: "asyncio.Future[str]", gone: "asyncio.Future[None]"
+    ) -> None:
+        """Until there is a result, or nobody to take it."""
+        while not (running.done() or gone.done()):
+            news = asyncio.ensure_future(stream.news.wait())
+            await asyncio.wait(
+                {running, gone, news},
+                timeout=self.limits.keep_alive,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            news.cancel()
+            if not (running.done() or gone.done()):
+                await stream.keep()
 
 
 class _Answer:

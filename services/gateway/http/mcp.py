@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -98,7 +97,19 @@ class McpDoor:
         scope["state"][EXCHANGE] = exchange
         if await self._lean(exchange, request, receive, send):
             return
-        await self._protocol(scope, _again(body, receive), send)
+        await self._protocol(scope, _again(body, receive), self._watched(exchange, send))
+
+    def _watched(self, exchange: Exchange, send: Send) -> Send:
+        """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, no such method."""
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                status = message["status"]
+                error = Refused(f"the protocol refused the message with `{status}`", code="protocol")
+                self._refusals.note(error, exchange.caller, exchange.server)
+            await send(message)
+
+        return watched
 
     def _resource(self, server: str | None) -> str:
         return f"{self._tasks.url}/mcp" if server is None else server_url(self._tasks.url, server)
@@ -121,6 +132,8 @@ class McpDoor:
     ) -> Exchange | Response:
         """The request read strictly; what is no JSON object is the protocol's to refuse."""
         caller: Caller = request.state.caller
+        if request.method != "POST":  # no sessions, so no stream to get and nothing to delete
+            return Response(status_code=405, headers={"Allow": "POST"})
         try:
             message, text = parse_request(body)
         except Refused as error:
@@ -224,15 +237,10 @@ class ResourceMetadata:
             for tenant in self._issuers.tenants()
             for record in self._issuers.of(tenant).values()
         }
-        return Response(
-            orjson.dumps(
-                {
-                    "resource": resource,
-                    "resource_name": "Interlock",
-                    "authorization_servers": sorted(found),
-                    "bearer_methods_supported": ["header"],
-                }
-            ),
-            headers={"Cache-Control": "public, max-age=60"},
-            media_type="application/json",
-        )
+        told = {
+            "resource": resource,
+            "resource_name": "Interlock",
+            "bearer_methods_supported": ["header"],
+        }
+        servers = {"authorization_servers": sorted(found)} if found else {}
+        return answer(told | servers, 200, {"Cache-Control": "public, max-age=60"})

@@ -32,7 +32,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class NewTask(BaseModel):
-    """A call of a tool. `deadline_seconds`: from now, held or not, to when it ends at the latest."""
+    """A call of a tool. It ends `deadline_seconds` from now at the latest, held or not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -109,13 +109,15 @@ class Door:
             return await self._shown(request, watch, snapshot, 200)
 
     async def list(self, request: Request) -> Response:
-        """The caller's own tasks, the newest first; `limit` of at most 200."""
+        """The caller's own tasks, the newest first, without results; `limit` of at most 200."""
         caller = await self._caller(request)
         asked = request.query_params.get("limit", "50")
         if not asked.isdecimal() or not 1 <= int(asked) <= 200:
             raise Refused("`limit` is a number from `1` to `200`", code="invalid")
         found = await self.tasks.recent(caller, int(asked))
-        return answer({"tasks": [self._document(one) for one in found]})
+        return answer(
+            {"tasks": [document(one, self.tasks.url_of(one.task), whole=False) for one in found]}
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Ask for a task's end: 202, or 200 where it has ended already."""
@@ -133,9 +135,7 @@ class Door:
             raise Refused("`Last-Event-ID` is the `id` of an event of this stream", code="invalid")
         if snapshot.final and not await self.tasks.store.log(snapshot.place, int(last)):
             return Response(status_code=204)  # to an EventSource: do not come again
-        limits = StreamLimits(
-            self.settings.keep_alive_seconds, self.settings.slow_reader_seconds
-        )
+        limits = StreamLimits(self.settings.keep_alive_seconds, self.settings.slow_reader_seconds)
         return MilestoneStream(self.tasks.store, self.waiters, snapshot.place, int(last), limits)
 
     async def tools(self, request: Request) -> Response:

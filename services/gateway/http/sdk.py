@@ -46,7 +46,9 @@ class Protocol:
         self._calls = calls
         self._visible = visible
 
-    async def list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> HandlerResult:
+    async def list_tools(
+        self, ctx: Context, params: PaginatedRequestParams | None
+    ) -> HandlerResult:
         """What the caller may use, in the order of its names, 200 at a time."""
         exchange = _exchange(ctx)
         cursor = (ctx.params or {}).get("cursor")
@@ -142,7 +144,7 @@ async def protocol(calls: Calls, visible: Visible, version: str) -> AsyncIterato
             await ending.wait()
 
     keeping = asyncio.ensure_future(keep())
-    await asyncio.wait({keeping, asyncio.ensure_future(started.wait())}, return_when="FIRST_COMPLETED")
+    await started.wait()
     try:
         yield partial(ours.serve, manager)
     finally:

@@ -96,7 +96,8 @@ class MemorySnapshots:
                 Milestone(len(kept.log) + 1, event.fact.type, event.time, facts_of(event.fact))
             )
         for door in kept.doors - {self._replica}:
-            self._shared.wakes.get(door, lambda place: None)(event.place)
+            if door in self._shared.wakes:
+                self._shared.wakes[door](event.place)
         return Applied.STANDS if after.fact_id == event.id else Applied.LOGGED
 
     async def watch(self, place: Place) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from interlock.bus.redis.line import Client, Line
 from interlock.errors import Unavailable
@@ -18,6 +18,10 @@ class Lost(Unavailable):
 
 class RefusedByRedis(Unavailable):
     """Redis said no: the command did nothing."""
+
+
+class Forgotten(RefusedByRedis):
+    """Redis does not know the script any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Pipe:
             self._sending = asyncio.ensure_future(self._send())
         found = await answer
         if isinstance(found, ResponseError):
-            raise RefusedByRedis(f"the snapshots cannot be written or read: `{found}`") from None
+            kind = Forgotten if isinstance(found, NoScriptError) else RefusedByRedis
+            raise kind(f"the snapshots cannot be written or read: `{found}`") from None
         return found
 
     async def close(self) -> None:
@@ -92,7 +97,6 @@ class Script:
     async def __call__(self, keys: tuple[str, ...], *arguments: Any) -> Any:
         try:
             return await self._pipe.ask("EVALSHA", self._digest, len(keys), *keys, *arguments)
-        except RefusedByRedis as error:
-            if "NOSCRIPT" not in error.detail:
-                raise
+        except Forgotten:
+            pass
         return await self._pipe.ask("EVAL", self._source, len(keys), *keys, *arguments)

@@ -73,9 +73,7 @@ class Snapshots(Protocol):
         """Requests that are not confirmed in time; each is given to one replica at a time."""
 
     async def overdue(self, now: datetime) -> Sequence[Task]:
-        """Tasks past their deadline without an end; each once in `GRACE` seconds, to one replica."""
+        """Tasks past their deadline without an end; to one replica, each once in `GRACE` s."""
 
     async def run(self, wake: Wake) -> None:
         """Pass on what other replicas announce, until cancelled."""
-
-

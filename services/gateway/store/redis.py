@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from interlock.bus import Raw
-from interlock.contracts.outcomes import TaskEvent, TaskSettled, TaskSucceeded
+from interlock.contracts.outcomes import TaskSettled, TaskSucceeded
 from interlock.contracts.registry import MESSAGES
-from interlock.contracts.task import Principal, Task, TaskState
+from interlock.contracts.task import Principal, Task, TaskEvent, TaskState
 from interlock.contracts.topics import Topic
 from interlock.errors import Unavailable
 from services.gateway.decide import merge

@@ -4,7 +4,7 @@ The SDK tells most failures as `-32603` or by tearing its session down with all 
 So whatever fails here is answered as a JSON-RPC error of our own to that one request.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -24,6 +24,8 @@ from services.invocation.clients.text import LARGEST
 
 FAULT = -1_800_800
 """A code that JSON-RPC leaves to applications (§5.1): the failure is ours to tell."""
+SESSION_ENDED = 404
+"""Of a request in a session (MCP 2025-11-25, "Session Management"): it was not executed."""
 _PASSED_ON = ("accept", "authorization", "content-type", "last-event-id")
 
 
@@ -37,12 +39,10 @@ class Fault(BaseModel):
 
 
 class HttpLine:
-    """The streams of one session over HTTP. `over` is called once the server has ended it."""
+    """The streams of one session over HTTP."""
 
-    def __init__(
-        self, http: aiohttp.ClientSession, connection: Connection, over: Callable[[], None]
-    ) -> None:
-        self._carrier = Carrier(http, connection, over)
+    def __init__(self, http: aiohttp.ClientSession, connection: Connection) -> None:
+        self._carrier = Carrier(http, connection)
         self._connection = connection
 
     @asynccontextmanager
@@ -65,12 +65,9 @@ class HttpLine:
 class Carrier(httpx2.AsyncBaseTransport):
     """Sends the SDK's requests through aiohttp."""
 
-    def __init__(
-        self, http: aiohttp.ClientSession, connection: Connection, over: Callable[[], None]
-    ) -> None:
+    def __init__(self, http: aiohttp.ClientSession, connection: Connection) -> None:
         self._http = http
         self._connection = connection
-        self._over = over
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The server's answer; where there is none, one that tells why."""
@@ -121,8 +118,7 @@ class Carrier(httpx2.AsyncBaseTransport):
         content: bytes,
     ) -> httpx2.Response:
         error = faults.of_status(self._connection, answer.status, answer.headers, content)
-        if answer.status == 404 and "mcp-session-id" in request.headers:
-            self._over()
+        if answer.status == SESSION_ENDED and "mcp-session-id" in request.headers:
             error.reach = Reach.NOT_SENT
             error.detail = f"server `{self._connection.server}` had ended the session"
         elif error.error is not None and error.reach is Reach.ANSWERED:

@@ -30,7 +30,7 @@ def of_exception(connection: Connection, error: Exception) -> UpstreamError:
         return UpstreamError(
             Reach.NOT_SENT, f"server `{name}` at `{error.host}:{error.port}` is unreachable: {why}"
         )
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         raise Refused(f"the URL of server `{name}` is not valid", code="bad_connection") from None
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UpstreamError(Reach.NOT_SENT, f"server `{name}` accepts no connection in time")

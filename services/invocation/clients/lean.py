@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
-from mcp_types import (
+from mcp.types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,

@@ -57,6 +57,8 @@ class Sessions:
         if session is not None and not session.over:
             session.used = now
             return session
+        if session is not None:
+            self._leaving.add(session)
         line = self._line(connection)
         if isinstance(connection.at, StdioConnection):
             self._check_rest(connection, session, now)
@@ -74,7 +76,7 @@ class Sessions:
 
     def _line(self, connection: Connection) -> Callable[[Callable[[], None]], Line]:
         if not isinstance(connection.at, StdioConnection):
-            return partial(HttpLine, self._http, connection)
+            return lambda _: HttpLine(self._http, connection)
         command = self._commands.get(connection.at.command)
         if command is None:
             known = ", ".join(f"`{name}`" for name in sorted(self._commands)) or "none"
@@ -103,6 +105,6 @@ class Sessions:
         self._leaving = {session for session in self._leaving if not session.left}
         for connection, session in [*self._open.items()]:
             if not session.over and not session.in_flight and now - session.used > IDLE_SECONDS:
-                session.end()
+                session.retire()
                 self._leaving.add(session)
                 del self._open[connection]

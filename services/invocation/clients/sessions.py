@@ -10,15 +10,14 @@ import structlog
 from mcp.client import ClientSession
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from mcp.types import Implementation, Request
-from mcp_types.jsonrpc import CONNECTION_CLOSED, PARSE_ERROR
+from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, Implementation, Request
 from pydantic import TypeAdapter, ValidationError
 
 from interlock.contracts.catalogue import Inspection
 from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import faults
-from services.invocation.clients.carrier import told_by
+from services.invocation.clients.carrier import SESSION_ENDED, told_by
 from services.invocation.clients.lean import MOST_PAGES, answer_of
 from services.invocation.clients.port import (
     Connection,
@@ -67,6 +66,7 @@ class Session:
         self._connection = connection
         self._handshake = handshake
         self._over = asyncio.Event()
+        self._retired = False
         self._line = line(self._over.set)
         self._ready: asyncio.Future[ClientSession] = loop.create_future()
         self._task = loop.create_task(self._own(), name=f"session {connection.server}")
@@ -77,7 +77,7 @@ class Session:
     @property
     def over(self) -> bool:
         """Whether it can be used no more."""
-        return self._over.is_set()
+        return self._retired or self._over.is_set()
 
     @property
     def left(self) -> bool:
@@ -112,6 +112,12 @@ class Session:
     def end(self) -> None:
         """Have it closed, by its own task."""
         self._over.set()
+
+    def retire(self) -> None:
+        """Have it closed once the calls that it carries have ended."""
+        self._retired = True
+        if not self.in_flight:
+            self.end()
 
     async def ended_within(self, seconds: float) -> None:
         """Wait until all of it is closed; cancel what is not in time."""
@@ -215,7 +221,10 @@ class Session:
         if error.code == PARSE_ERROR and error.message.startswith("Failed to parse"):
             return faults.unreadable(self._connection, "it is no JSON-RPC")
         if not _closed(error):
-            return told_by(self._connection, error.code, error.message, error.data)
+            told = told_by(self._connection, error.code, error.message, error.data)
+            if told.reach is Reach.NOT_SENT and told.status == SESSION_ENDED:
+                self.retire()
+            return told
         if not error.message.startswith("SSE"):
             self.end()
             await asyncio.wait({self._task}, timeout=1.0)  # for its last words
@@ -233,6 +242,8 @@ class Session:
         finally:
             self.in_flight -= 1
             self.used = self._clock()
+            if self._retired:
+                self.retire()
 
 
 def _passing(on_progress: OnProgress) -> ProgressFnT:

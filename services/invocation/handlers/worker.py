@@ -60,6 +60,11 @@ class Worker:
             return False
         return self.room.take(upstream)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in hand."""
+        return bool(self._tasks)
+
     def holds(self, lease: Lease) -> bool:
         """Whether it is in hand."""
         return lease in self._held

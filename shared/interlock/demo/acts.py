@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from interlock.cli.ledger import verify_database
 from interlock.contracts.task import TaskState
@@ -113,6 +114,7 @@ async def on_the_bus(teller: Teller, stage: Stage, cast: Cast) -> None:
             (task,) = await agent.submit([submission])
             expect((await agent.submit([submission])) == [task], "a repeat is another task")
         step.say(f"signed with its own key, published twice: both are task {task}")
+        await cast.agents["deal-desk"].task(task).accepted()
         outcome = await follow(step, cast, task)
         expect(outcome.succeeded, f"it was not executed: {outcome.document}")
         calls = (await control(stage, "GET", "calls"))["by_task"]
@@ -156,8 +158,7 @@ async def audited(teller: Teller, stage: Stage, cast: Cast) -> None:
     """The trail of each task, and the proof that the ledger is whole."""
     with teller.step("audit", "The ledger has it all, and proves it") as step:
         for name, task in list(teller.tasks):
-            path = f"/audit/v1/tasks/{task}"
-            trail = await until(lambda at=path: _trail(cast, at), _is_whole)
+            trail = await until(partial(_trail, cast, task), _is_whole)
             step.say(f"{name:<9} {' → '.join(trail)}")
         report = await until(lambda: _verified(stage), lambda it: not it.ok or not it.open_count)
         expect(report.ok and report.anchored, report.text())
@@ -165,10 +166,10 @@ async def audited(teller: Teller, stage: Stage, cast: Cast) -> None:
         step.quote(report.text())
 
 
-async def _trail(cast: Cast, path: str) -> list[str]:
+async def _trail(cast: Cast, task: str) -> list[str]:
     """Who stated what of a task, each after its cause; empty while nothing is recorded."""
     try:
-        records = (await cast.operator.request("GET", path))["records"]
+        records = (await cast.operator.request("GET", f"/audit/v1/tasks/{task}"))["records"]
     except Refused:
         return []
     return [f"{one['source']} {one['type'].split('.')[-2]}" for one in records]

@@ -12,13 +12,13 @@ from interlock.sdk import Interlock
 from interlock.sdk.bus import make_key
 
 TENANT = "default"
-CRM_TOOLS = {
+SCOPES = {
     "update_stage": ["crm:write"],
     "export_customers": ["crm:export"],
     "request_discount": ["discount:request"],
     "grant_discount": ["discount:grant"],
 }
-"""What each tool of the CRM asks for beside `crm:read`."""
+"""What tools ask for beside their server's scope."""
 AGENTS: Mapping[str, Mapping[str, Any]] = {
     "sales-copilot": {"permissions": ["crm:read", "time:read", "repo:read"]},
     "deal-desk": {
@@ -67,13 +67,20 @@ async def _register(operator: Interlock, server: Mapping[str, Any]) -> int:
     name = server["name"]
     shown = await operator.request("POST", "/registry/v1/servers", server, headers)
     expect(shown["inspected"], f"server `{name}` was not inspected: {shown['inspect_error']}")
-    if name == "crm":
-        tools = {tool: {"required_scopes": scopes} for tool, scopes in CRM_TOOLS.items()}
-        await operator.request("PATCH", "/registry/v1/servers/crm", {"tools": tools})
+    scopes = {tool["name"]: _scopes(name, tool) for tool in shown["tools"]}
+    tools = {tool: {"required_scopes": wanted} for tool, wanted in scopes.items() if wanted}
+    await operator.request("PATCH", f"/registry/v1/servers/{name}", {"tools": tools})
     for state in ("submitted", "security_review", "approved_dev"):
         move = {"to": state, "reason": "demo"}
         await operator.request("POST", f"/registry/v1/servers/{name}/move", move)
     return len(shown["tools"])
+
+
+def _scopes(server: str, tool: Mapping[str, Any]) -> list[str]:
+    """What the owner of a server asks for each of its tools."""
+    if server == "repo" and not tool["read_only"]:
+        return ["repo:write"]
+    return SCOPES.get(tool["name"], [])
 
 
 @asynccontextmanager

@@ -5,9 +5,10 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +57,18 @@ async def open_stage(keep: bool) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         if not keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        repository = await make_repository(folder / "repository")
+        repository = await asyncio.to_thread(make_repository, folder / "repository")
         commands = write_commands(folder / "commands.json", repository)
-        ports = free_port(), free_port()
+        port, crm_port = free_port(), free_port()
         stage = Stage(
-            *(f"http://127.0.0.1:{port}" for port in ports), folder=folder, repository=repository
+            url=f"http://127.0.0.1:{port}",
+            crm=f"http://127.0.0.1:{crm_port}",
+            folder=folder,
+            repository=repository,
         )
-        crm = ["-m", "interlock.samples.crm", "--port", str(ports[1])]
+        crm = ["-m", "interlock.samples.crm", "--port", str(crm_port)]
         await stack.enter_async_context(_process(crm, folder / "crm.log", {}))
-        up = ["-m", "interlock.cli", "--data", str(stage.data), "up", "--port", str(ports[0])]
+        up = ["-m", "interlock.cli", "--data", str(stage.data), "up", "--port", str(port)]
         variables = {"INTERLOCK_INVOCATION_COMMANDS": str(commands)}
         suite = await stack.enter_async_context(_process(up, stage.log, variables))
         async with asyncio.timeout(STARTS_WITHIN):
@@ -82,17 +86,17 @@ def require_all() -> None:
         raise Refused("the demo needs `git` on the PATH: install it")
 
 
-async def make_repository(path: Path) -> Path:
+def make_repository(path: Path) -> Path:
     """A git repository with two commits."""
     path.mkdir(mode=0o700)
-    await _git(path, "init", "--quiet", "--initial-branch=main")
+    _git(path, "init", "--quiet", "--initial-branch=main")
     for name, text, subject in (
         ("pricing.md", "# Pricing\n\nDiscounts above 10 % need approval.\n", "Write down pricing"),
         ("runbook.md", "# Runbook\n\nAsk before you export.\n", "Add a runbook"),
     ):
         (path / name).write_text(text, "utf-8")
-        await _git(path, "add", name)
-        await _git(path, "commit", "--quiet", f"--message={subject}")
+        _git(path, "add", name)
+        _git(path, "commit", "--quiet", f"--message={subject}")
     return path
 
 
@@ -111,18 +115,17 @@ def write_commands(path: Path, repository: Path) -> Path:
     return path
 
 
-async def _git(path: Path, *arguments: str) -> None:
+def _git(path: Path, *arguments: str) -> None:
     who = ["-c", "user.name=Interlock", "-c", "user.email=demo@interlock.example"]
     command = ["git", "-C", str(path), *who, "-c", "commit.gpgsign=false", *arguments]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-    _, said = await process.communicate()
-    if process.returncode:
-        raise Unavailable(f"`git {arguments[0]}` failed: {said.decode(errors='replace').strip()}")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Unavailable(f"`git {arguments[0]}` failed: {done.stderr.strip()}")
 
 
 @asynccontextmanager
 async def _process(
-    arguments: list[str], log: Path, variables: Mapping[str, str]
+    arguments: list[str], log: Path, variables: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A Python process that logs to a file and ends with us, whatever happens to us (Linux)."""
     tied = [sys.executable, tie.__file__, str(os.getpid()), sys.executable, *arguments]

@@ -215,7 +215,8 @@ class Tokens:
 def key_set(jwks: str) -> Mapping[str, Key]:
     """The usable public keys of a JSON Web Key Set by kid (RFC 7517 §5: others are ignored)."""
     keys: dict[str, Key] = {}
-    for value in orjson.loads(jwks).get("keys", ()):
+    values = orjson.loads(jwks).get("keys")
+    for value in values if isinstance(values, list) else ():
         try:
             key = jose.public_key(value)
         except Unproven:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 from sqlalchemy import Connection, RowMapping, inspect, text
 
@@ -24,6 +24,8 @@ _CHAIN = text(
     "SELECT * FROM records WHERE shard = :shard AND seq > :after AND seq <= :last"
     f" ORDER BY seq LIMIT {PAGE}"
 )
+_TYPES = {"previous": bytes, "hash": bytes} | get_type_hints(Entry)
+"""SQLite keeps any value in any column."""
 Look = Callable[[RowMapping], str | None]
 """A second look at a row; says in a few words what is wrong with it, if anything is."""
 
@@ -68,6 +70,10 @@ async def _verify_shard(database: Database, verifier: Verifier, head: Head, look
 
 def _feed(verifier: Verifier, rows: Sequence[RowMapping], look: Look) -> None:
     for row in rows:
+        if not all(isinstance(row[name], type_) for name, type_ in _TYPES.items()):
+            said = f"record {row['seq']} of shard {row['shard']} holds values of foreign types"
+            verifier.found(Finding(Fault.EDITED, said, row["shard"], row["seq"]))
+            continue
         verifier.add(_record(row))
         if wrong := look(row):
             said = f"record {row['seq']} of shard {row['shard']} {wrong}"

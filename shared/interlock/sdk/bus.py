@@ -51,7 +51,8 @@ class BusAgent:
     """`async with BusAgent.from_file(url, file) as agent: await agent.submit([Submission(…)])`.
 
     It signs with its own Ed25519 key, which auth must know, and only appends to `task.submitted`.
-    Outcomes do not come back over the bus: await them by the task's id over HTTP (`Interlock`).
+    Outcomes do not come back over the bus: await them over HTTP:
+    `await interlock.task(id).accepted()`, then `.outcome()`.
     """
 
     def __init__(self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now) -> None:

@@ -16,6 +16,8 @@ from interlock.sdk.task import Event, Outcome
 
 LONGEST_WAIT = 50
 """Seconds that one request waits for an outcome; longer waits are several requests."""
+GLANCE = 0.05
+"""Seconds between two looks at whether a task is there."""
 PAUSE = 0.5
 """Seconds before a stream that broke is taken up again."""
 
@@ -156,6 +158,21 @@ class TaskHandle:
         headers = {"Prefer": f"wait={int(wait)}"} if wait >= 1 else {}
         path = f"/v1/tasks/{self.id}"
         return Outcome.read(await self.client.request("GET", path, None, headers))
+
+    async def accepted(self, wait: float = 10.0) -> Outcome:
+        """A task that was submitted on the bus: where it stands, once auth believed it.
+
+        `Refused` (`not_found`) where that is not so after `wait` seconds.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + wait
+        while True:
+            try:
+                return await self.show()
+            except Refused as error:
+                if error.code != "not_found" or clock() > until:
+                    raise
+            await asyncio.sleep(GLANCE)
 
     async def outcome(self, wait: float = 60.0) -> Outcome:
         """How it ended; after `wait` seconds, where it stands."""

@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 from redis import Redis
 
 from interlock.bus import Keyring, Stamp
-from interlock.bus.redis.entries import Keys, xadd
+from interlock.bus.redis.entries import Keys
 from interlock.contracts.ids import TaskId
 from interlock.contracts.message import Fact
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind, request_digest
@@ -70,7 +70,8 @@ class Forger:
         made = secrets.token_hex(16)
         raw = Stamp(source, self.keyring, now).state(fact, made, None, None)
         with closing(Redis.from_url(self.here.suite.bus_url)) as redis:
-            redis.execute_command(*xadd(KEYS.stream(raw.topic), raw))
+            fields: dict[Any, Any] = {**raw.attributes, "data": raw.body}
+            redis.xadd(KEYS.stream(raw.topic), fields)
         return made
 
     # -- what became of it ----------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_an_agent_cannot_approve_what_it_asked_for(attacked: World) -> None:
     attacked.suite.ask("DELETE", f"/v1/tasks/{held}", token=attacked.key)
 
 
-# -- what is put there, and what is looked at -------------------------------------------------------
+# -- what is put there, and what is looked at ---------------------------------------------------
 
 
 def authenticated(task: Task, signer: Signer) -> TaskAuthenticated:

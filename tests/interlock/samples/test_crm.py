@@ -1,6 +1,7 @@
 """The CRM, driven by the SDK's own client."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -50,8 +51,9 @@ async def test_each_grant_is_an_effect_counted_by_its_task(
     url: str, http: aiohttp.ClientSession
 ) -> None:
     async with Client(f"{url}/mcp") as client:
+        meta: Any = {TASK_ID_META: "task-1"}
         for _ in range(2):
-            await client.call_tool("grant_discount", GRANT, meta={TASK_ID_META: "task-1"})
+            await client.call_tool("grant_discount", GRANT, meta=meta)
         found = await client.call_tool("search_opportunities", {"query": "fleet"})
     assert (found.structured_content or {})["result"][0]["discount"] == 10
     log = await executed(http, url)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, literal_column, select, update
 
 from interlock.errors import Refused
 from interlock.identity.statements import Trust
@@ -192,6 +192,12 @@ async def test_a_column_that_was_changed_is_found_on_the_database(
     report = await signed.verify()
     assert report.counts == {"index": 1}
     assert "is found by a wrong `agent`" in report.text()
+
+
+async def test_a_value_of_another_type_is_found(signed: Audit, database: Database) -> None:
+    change = update(RECORDS).where(VICTIM).values(kept=literal_column("'no bytes'"))
+    await database.run(lambda connection: connection.execute(change).close())
+    assert "edited" in (await signed.verify()).counts
 
 
 async def test_anybody_who_may_read_the_database_can_verify_it(

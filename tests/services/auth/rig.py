@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ import httpx2
 import orjson
 from joserfc.jwk import OKPKey
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from interlock.bus import Envelope, Keyring, Stamp
 from interlock.bus.memory import MemoryBus
@@ -128,6 +128,10 @@ class Rig:
 
     def app(self) -> Starlette:
         """Auth behind the edge."""
+        return Starlette(routes=[Mount("/auth", routes=self.routes())])
+
+    def routes(self) -> list[Route]:
+        """Auth's own."""
         api = Api(
             self.store,
             self.access,
@@ -137,8 +141,7 @@ class Rig:
             self.relay,
             self.tokens,
         )
-        routes = [*api_routes(api), *oauth_routes(OAuth(self.issuing))]
-        return Starlette(routes=[Mount("/auth", routes=routes)])
+        return [*api_routes(api), *oauth_routes(OAuth(self.issuing))]
 
     async def key(self, *roles: str, tenant: str = "default", name: str = "olga") -> str:
         """An API key of a person with these roles."""
@@ -158,7 +161,7 @@ class Rig:
     async def agent_key(self, name: str = "copilot", **changes: Any) -> str:
         """An API key of an agent."""
         who = Principal(tenant="default", kind=PrincipalKind.AGENT, name=name)
-        new = NewKey(**{"principal": who, "token_scopes": ("crm:read", "crm:write")} | changes)
+        new = replace(NewKey(who, ("crm:read", "crm:write")), **changes)
         _, text = await self.access.create_key(new, OLGA, ("admin",))
         await self.relay.flush()
         return text

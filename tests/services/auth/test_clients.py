@@ -91,13 +91,15 @@ async def test_a_document_of_somebody_else_is_refused(
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        ("no JSON", "unexpected"),
+        ("no JSON", "line 1 column 1"),
         ("[]", "no JSON object"),
         ('{"keys":[]}', "no key that can be used"),
+        ('{"keys":5}', "no key that can be used"),
+        ('{"keys":[5]}', "no key that can be used"),
         ('{"keys":[{"kty":"oct","k":"AAAA"}]}', "no key that can be used"),
         (f'{{"x":"{"x" * 600_000}"}}', "more than `524288` bytes"),
     ],
-    ids=["text", "list", "empty", "symmetric", "huge"],
+    ids=["text", "list", "empty", "number", "numbers", "symmetric", "huge"],
 )
 async def test_keys_that_cannot_be_used_are_refused(site: Site, keys: str, why: str) -> None:
     site.answers["/keys"] = keys

@@ -282,7 +282,7 @@ async def test_the_mcp_sdk_finds_the_issuer_and_gets_in(rig: Rig, secret: str, m
         routes=[
             Route("/mcp", answered(mcp), methods=["POST"]),
             Route("/.well-known/oauth-protected-resource/mcp", metadata),
-            Mount("/auth", app=rig.app().routes[0].app),  # type: ignore[attr-defined]  # a Mount
+            Mount("/auth", routes=rig.routes()),
         ]
     )
     provider = ClientCredentialsOAuthProvider(

@@ -1,6 +1,7 @@
 """Invocation's parts at work on twins and a real database, for its tests."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,10 @@ from interlock.contracts.catalogue import (
     ServerRecord,
     ToolRecord,
 )
-from interlock.contracts.ids import TaskId
 from interlock.contracts.message import Fact
 from interlock.contracts.outcomes import (
     TaskCancelled,
     TaskFailed,
-    TaskProgressed,
-    TaskSettled,
-    TaskStarted,
     TaskSucceeded,
     TaskUnknown,
 )
@@ -63,6 +60,7 @@ STRANGER = Signer.of("policy", OKPKey.generate_key("Ed25519"))
 TRUST = Trust.of(POLICY)
 PATIENCE = 20.0
 QUICK = Limits(first_pause=0.02, longest_pause=0.05, lease_seconds=0.5)
+EMPTY = digest_of("{}")
 RESULT = '{"content":[{"type":"text","text":"done"}]}'
 ENDS = (TaskSucceeded, TaskFailed, TaskCancelled, TaskUnknown)
 
@@ -232,7 +230,7 @@ class Rig:
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not true():
+            while not true():  # noqa: ASYNC110 - what the twins hold changes without an event
                 await asyncio.sleep(0.005)
 
     async def end(self, task_id: str = "task-1") -> TaskEvent:
@@ -273,7 +271,7 @@ async def rigs(url: str) -> AsyncIterator[Opener]:
         made: list[Rig] = []
 
         def make(upstream: Upstream | None = None, *, start: bool = True, **more: object) -> Rig:
-            number = f"worker-{len(made) + 1}"
+            number = f"worker-{os.getpid()}-{len(made) + 1}"
             rig = Rig(
                 database, upstream or MemoryUpstream(answering), bus, state, clock, owner=number
             )
@@ -287,29 +285,4 @@ async def rigs(url: str) -> AsyncIterator[Opener]:
         for rig in made:
             await rig.kill()
             await rig.worker.drain(0.0)
-
-
-__all__ = [
-    "DISCOUNT",
-    "ENDS",
-    "POLICY",
-    "QUICK",
-    "RESULT",
-    "SEARCH",
-    "STRANGER",
-    "TRUST",
-    "Clock",
-    "Opener",
-    "Rig",
-    "TaskId",
-    "TaskProgressed",
-    "TaskSettled",
-    "TaskStarted",
-    "answering",
-    "authorized",
-    "opened",
-    "rigs",
-    "server",
-    "task",
-    "tool",
-]
+            await rig.upstream.close()

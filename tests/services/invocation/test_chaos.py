@@ -42,8 +42,8 @@ async def executed(trouble: Trouble, calls: int) -> None:
 @pytest.mark.slow
 async def test_kill_9_loses_no_repeatable_call_and_makes_no_other_twice(database_url: str) -> None:
     trouble = Trouble()
-    for tool in ("search_opportunities", "grant_discount"):
-        trouble.arm(Failure(tool=tool, how=How.DELAY, seconds=0.02, times=MANY))
+    for tool, seconds in (("search_opportunities", 0.05), ("grant_discount", 0.2)):
+        trouble.arm(Failure(tool=tool, how=How.DELAY, seconds=seconds, times=MANY))
     async with serving(crm_app(trouble=trouble)) as crm, rigs(database_url) as opening:
         async with child(database_url, crm) as process:
             await executed(trouble, MANY // 4)
@@ -60,11 +60,10 @@ async def test_kill_9_loses_no_repeatable_call_and_makes_no_other_twice(database
     searches = {task_id: end for task_id, end in ends.items() if task_id.startswith("search")}
     assert 0 < len(before) < MANY
     assert all(isinstance(end, TaskSucceeded) for end in searches.values())
-    assert {type(end) for end in grants.values()} == {TaskSucceeded, TaskUnknown}
+    unknown = [end for end in grants.values() if isinstance(end, TaskUnknown)]
+    succeeded = [end for end in grants.values() if isinstance(end, TaskSucceeded)]
+    assert unknown and succeeded and len(unknown) + len(succeeded) == len(grants)
     assert all(counted.get(task_id, 0) <= 1 for task_id in grants)
-    assert all(
-        counted.get(task_id) == 1 for task_id, end in grants.items()
-        if isinstance(end, TaskSucceeded)
-    )
+    assert all(counted.get(end.task.id) == 1 for end in succeeded)
     again = [end for end in searches.values() if isinstance(end, TaskSucceeded)]
     assert any([one.outcome for one in end.attempts] == ["lost", "answered"] for end in again)

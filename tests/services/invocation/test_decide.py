@@ -7,6 +7,7 @@ import pytest
 
 from interlock.contracts.access import AgentRecord, RevocationRecord
 from interlock.contracts.catalogue import HttpConnection, Lifecycle, StdioConnection
+from interlock.contracts.ids import Digest
 from interlock.contracts.outcomes import TaskCancelled, TaskFailed, TaskSucceeded, TaskUnknown
 from interlock.contracts.task import PrincipalKind, Task, TaskKind, digest_of
 from interlock.testing import build
@@ -25,7 +26,7 @@ from services.invocation.model import (
     Unfit,
     World,
 )
-from tests.services.invocation.rig import DISCOUNT, SEARCH, server, task
+from tests.services.invocation.rig import DISCOUNT, EMPTY, SEARCH, server, task
 
 NOON = build.NOON
 AGENT = AgentRecord(tenant="acme", name="sales-copilot")
@@ -37,12 +38,12 @@ LOST = Try(How.LOST, "the connection broke")
 NOT_SENT = Try(How.NOT_SENT, "nobody listens")
 
 
-def job(of: Task | None = None, attempt: int = 1, digest: str | None = None) -> Job:
+def job(of: Task | None = None, attempt: int = 1, digest: Digest | None = None) -> Job:
     given = of or task()
     return Job(
         task=given,
         arguments=build.ARGUMENTS,
-        tool_digest=digest or digest_of("{}"),
+        tool_digest=digest or EMPTY,
         cause=None,
         traceparent=None,
         lease=Lease("acme", given.id, "me", attempt),
@@ -62,7 +63,7 @@ def unfit(found: Call | Unfit) -> str:
     return f"{found.code}: {found.reason}"
 
 
-# -- may it still run? ------------------------------------------------------------------------------
+# -- may it still run? -----------------------------------------------------------------------------
 
 
 def test_what_was_granted_is_called_as_the_catalogue_says() -> None:
@@ -143,7 +144,7 @@ def test_a_repeat_is_safe_only_where_the_granted_tool_says_so() -> None:
     assert not decide.repeatable(job(digest=digest_of("older")), WORLD)
 
 
-# -- what follows from an attempt -------------------------------------------------------------------
+# -- what follows from an attempt ------------------------------------------------------------------
 
 
 def test_an_answer_ends_the_task_with_the_tools_own_word_on_errors() -> None:
@@ -227,7 +228,7 @@ def test_pauses_double_up_to_a_bound_and_half_of_each_is_chance() -> None:
     assert decide.pause(2, 0.0, limits) == 1.0
 
 
-# -- who gets what ----------------------------------------------------------------------------------
+# -- who gets what ---------------------------------------------------------------------------------
 
 
 def test_no_upstream_takes_more_than_its_room() -> None:

@@ -22,6 +22,7 @@ from services.invocation.clients import (
     UpstreamError,
 )
 from tests.services.invocation.rig import (
+    RESULT,
     STRANGER,
     Opener,
     Rig,
@@ -132,7 +133,7 @@ async def test_input_for_a_running_task_is_not_known_here(rig: Rig) -> None:
     assert (await parked(rig)).code == "unreadable"
 
 
-# -- cancel -----------------------------------------------------------------------------------------
+# -- cancel ----------------------------------------------------------------------------------------
 
 
 async def test_a_cancel_before_the_task_is_stated_when_the_task_arrives(opening: Opener) -> None:
@@ -208,7 +209,7 @@ async def test_a_task_that_waits_for_another_attempt_can_be_cancelled(opening: O
     assert [attempt.outcome for attempt in end.attempts] == ["not_sent"]
 
 
-# -- the deadline, as policy passes it on -----------------------------------------------------------
+# -- the deadline, as policy passes it on ----------------------------------------------------------
 
 
 async def test_an_expired_authorization_ends_a_task_that_never_arrived(rig: Rig) -> None:

@@ -84,7 +84,7 @@ async def test_the_last_attempt_of_a_dead_process_ends_the_task(opening: Opener)
 
 
 async def test_a_late_answer_settles_what_was_given_up(opening: Opener) -> None:
-    rig, slow = await abandoned(opening, DISCOUNT)
+    _, slow = await abandoned(opening, DISCOUNT)
     other = opening()
     unknown = await other.end()
     assert isinstance(unknown, TaskUnknown)
@@ -97,12 +97,12 @@ async def test_a_late_answer_settles_what_was_given_up(opening: Opener) -> None:
 
 
 async def test_a_late_answer_of_a_repeated_call_changes_nothing(opening: Opener) -> None:
-    _, slow = await abandoned(opening, task())
+    gone, slow = await abandoned(opening, task())
     other = opening()
     end = await other.end()
     slow.answer.set()
     await other.until(lambda: slow.running == 0)
-    await asyncio.gather(*(rig.ends.idle() for rig in (other,)))
+    await gone.ends.idle()
     assert await other.end() == end
     assert other.stated(TaskSettled) == []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -43,7 +44,7 @@ from tests.services.invocation.upstream import Slow, failing
 DISCOUNT = task(used="grant_discount")
 
 
-# -- attempts ---------------------------------------------------------------------------------------
+# -- attempts --------------------------------------------------------------------------------------
 
 
 async def test_a_repeatable_call_is_tried_again_until_it_is_answered(opening: Opener) -> None:
@@ -65,9 +66,7 @@ async def test_attempts_end_and_all_are_listed(opening: Opener) -> None:
     assert isinstance(end, TaskFailed) and end.code == "unreachable"
     assert [one.number for one in end.attempts] == [1, 2, 3, 4]
     assert len(upstream.calls) == 4
-    waits = [
-        later.started_at - one.started_at for one, later in zip(end.attempts, end.attempts[1:])
-    ]
+    waits = [later.started_at - one.started_at for one, later in pairwise(end.attempts)]
     assert all(wait >= timedelta(seconds=0.01) for wait in waits)
 
 
@@ -159,7 +158,7 @@ async def test_an_inspection_is_a_task_like_any_other(opening: Opener) -> None:
     assert Inspection.model_validate_json(end.result) == found
 
 
-# -- published state --------------------------------------------------------------------------------
+# -- published state -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -213,7 +212,7 @@ async def test_nothing_is_claimed_while_published_state_is_stale(opening: Opener
     worker.cancel()
 
 
-# -- limits -----------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------
 
 
 async def test_a_slow_server_leaves_room_for_others(opening: Opener) -> None:
@@ -264,7 +263,7 @@ async def test_tasks_in_flight_share_their_commits(opening: Opener) -> None:
     assert transactions < 16
 
 
-# -- stopping ---------------------------------------------------------------------------------------
+# -- stopping --------------------------------------------------------------------------------------
 
 
 async def test_a_stop_lets_calls_in_hand_end(opening: Opener) -> None:
@@ -306,7 +305,7 @@ async def test_nothing_is_claimed_after_a_stop_began(opening: Opener) -> None:
     assert upstream.calls == []
 
 
-# -- telling ----------------------------------------------------------------------------------------
+# -- telling ---------------------------------------------------------------------------------------
 
 
 async def test_what_could_not_be_told_is_told_once_the_bus_is_back(opening: Opener) -> None:
@@ -316,14 +315,13 @@ async def test_what_could_not_be_told_is_told_once_the_bus_is_back(opening: Open
     await slow.called()
     rig.bus.away = True
     slow.answer.set()
-    while (shown := await rig.journal.shown(("acme", task().id))) is None or not shown[0].ended_as:
-        await asyncio.sleep(0.005)
+    await rig.until(lambda: not rig.worker.busy)
     assert rig.stated(TaskSucceeded) == []
     rig.bus.away = False
     rig.clock.skip(seconds=10)
     assert isinstance(await rig.end(), TaskSucceeded)
-    while (await rig.journal.unpublished(rig.clock(), 10)) != []:
-        await asyncio.sleep(0.005)
+    await rig.stop()
+    assert await rig.journal.unpublished(rig.clock(), 10) == []
 
 
 async def test_a_restart_tells_what_the_last_process_could_not(opening: Opener) -> None:

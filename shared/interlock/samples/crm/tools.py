@@ -74,26 +74,13 @@ def _reading(server: MCPServer[Any], book: Book, begin: Begin) -> None:
 
 
 def _changing(server: MCPServer[Any], book: Book, begin: Begin) -> None:
-    @server.tool(
-        title="Update stage",
-        annotations=ToolAnnotations(
-            read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-        ),
-    )
+    @server.tool(title="Update stage", annotations=_changes(destructive=True, idempotent=True))
     async def update_stage(caller: Caller, opportunity_id: DealId, stage: Stage) -> Deal:
         """Set how far an opportunity has come, whatever it was before."""
         await begin(caller, "update_stage")
         return _known(lambda: book.move(opportunity_id, stage))
 
-    @server.tool(
-        title="Request a discount",
-        annotations=ToolAnnotations(
-            read_only_hint=False,
-            destructive_hint=False,
-            idempotent_hint=False,
-            open_world_hint=False,
-        ),
-    )
+    @server.tool(title="Request a discount", annotations=_changes(destructive=False))
     async def request_discount(
         caller: Caller, opportunity_id: DealId, percent: Percent, reason: str
     ) -> DiscountRequest:
@@ -101,19 +88,20 @@ def _changing(server: MCPServer[Any], book: Book, begin: Begin) -> None:
         await begin(caller, "request_discount")
         return _known(lambda: book.request(opportunity_id, percent, reason))
 
-    @server.tool(
-        title="Grant a discount",
-        annotations=ToolAnnotations(
-            read_only_hint=False,
-            destructive_hint=True,
-            idempotent_hint=False,
-            open_world_hint=False,
-        ),
-    )
+    @server.tool(title="Grant a discount", annotations=_changes(destructive=True))
     async def grant_discount(caller: Caller, opportunity_id: DealId, percent: Percent) -> Deal:
         """Lower an opportunity's price; each call lowers it once more."""
         await begin(caller, "grant_discount")
         return _known(lambda: book.grant(opportunity_id, percent))
+
+
+def _changes(*, destructive: bool, idempotent: bool = False) -> ToolAnnotations:
+    return ToolAnnotations(
+        read_only_hint=False,
+        destructive_hint=destructive,
+        idempotent_hint=idempotent,
+        open_world_hint=False,
+    )
 
 
 def _known(change: Callable[[], T]) -> T:

@@ -49,14 +49,14 @@ def result(text: str, number: int = 1) -> bytes:
 
 
 @asynccontextmanager
-async def talking(talk: Talk) -> AsyncIterator[str]:
+async def talking(talk: Talk, *, greets: bool = True) -> AsyncIterator[str]:
     """The URL of a server that leaves every `tools/call` to `talk`; it ends the connection."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (heard := await _hear(reader)) is not None:
-                if heard.headers.get("mcp-method") == "server/discover":
+                if greets and heard.headers.get("mcp-method") == "server/discover":
                     writer.write(result(json.dumps(DISCOVERED)))
                 else:
                     await talk(heard, writer)
@@ -88,3 +88,10 @@ async def _hear(reader: asyncio.StreamReader) -> Heard | None:
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Heard(headers, body, reader)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Bounded wait for what another task or process does."""
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 who does it tells nobody
+            await asyncio.sleep(0.001)

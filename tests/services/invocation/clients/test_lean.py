@@ -31,10 +31,10 @@ def dropping(answer: bytes = b"") -> Talk:
     return talk
 
 
-async def failing(upstreams: Upstreams, talk: Talk, timeout: float = 5) -> UpstreamError:
+async def failing(upstreams: Upstreams, talk: Talk, seconds: float = 5) -> UpstreamError:
     async with talking(talk) as url:
         with pytest.raises(UpstreamError) as raised:
-            await upstreams.call(UpstreamCall(to(url), "grant", "{}", timeout))
+            await upstreams.call(UpstreamCall(to(url), "grant", "{}", seconds))
     return raised.value
 
 
@@ -136,7 +136,7 @@ async def test_a_server_without_tls_means_not_sent(upstreams: Upstreams) -> None
     async with talking(saying(b"")) as url:
         with pytest.raises(UpstreamError) as raised:
             secure = to(url.replace("http:", "https:"))
-            await upstreams.call(UpstreamCall(secure, "grant", "{}", 5))
+            await upstreams.call(UpstreamCall(secure, "grant", "{}", 1))
     assert raised.value.reach is Reach.NOT_SENT
 
 
@@ -217,8 +217,18 @@ async def test_a_post_is_sent_once_even_on_a_kept_alive_connection_that_breaks(
     assert calls == 2
 
 
+async def test_a_server_that_never_says_what_it_speaks_was_not_sent_the_call(
+    upstreams: Upstreams,
+) -> None:
+    async with talking(saying(b""), greets=False) as url:
+        with pytest.raises(UpstreamError) as raised:
+            await upstreams.call(UpstreamCall(to(url), "grant", "{}", 0.2))
+    assert raised.value.reach is Reach.NOT_SENT
+    assert raised.value.detail == "server `crm` was not ready within `0.2` seconds"
+
+
 async def test_silence_means_lost(upstreams: Upstreams) -> None:
-    error = await failing(upstreams, saying(b""), timeout=0.2)
+    error = await failing(upstreams, saying(b""), seconds=0.2)
     assert (error.reach, error.detail) == (
         Reach.LOST,
         "server `crm` did not answer within `0.2` seconds",
