@@ -57,7 +57,7 @@ def measure(running: Suite, echo: str, tasks: int) -> dict[str, Any]:
     key = OKPKey.generate_key("Ed25519")
     public = key.as_dict(private=False)
     running.ask("POST", "/auth/v1/agents/bench/keys", {"public_key": public})
-    agent = AgentKey.of("default", "bench", dict(key.as_dict(private=True)))  # type: ignore[arg-type]  # a JWK
+    agent = AgentKey.of("default", "bench", dict(key.as_dict(private=True)))
     url = bus_url(running)
     before, already = running.cpu(), succeeded(running)
     began = time.perf_counter()

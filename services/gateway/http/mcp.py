@@ -6,7 +6,7 @@ are answered in HTTP (MCP 2026-07-28, "Authorization"); then `lean` or the SDK h
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -100,12 +100,13 @@ class McpDoor:
         await self._protocol(scope, _again(body, receive), self._watched(exchange, send))
 
     def _watched(self, exchange: Exchange, send: Send) -> Send:
-        """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, no such method."""
+        """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, …"""
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 status = message["status"]
-                error = Refused(f"the protocol refused the message with `{status}`", code="protocol")
+                why = f"the protocol refused the message with `{status}`"
+                error = Refused(why, code="protocol")
                 self._refusals.note(error, exchange.caller, exchange.server)
             await send(message)
 
@@ -142,23 +143,29 @@ class McpDoor:
                 return Exchange(caller, server, {})
             self._refusals.note(error, caller, server)
             return jsonrpc_error(loose.get("id"), INVALID_REQUEST, error.detail)
-        params = message.get("params")
-        if message.get("method") != CALL or not isinstance(params, dict):
-            return Exchange(caller, server, message)
+        return await self._read(Exchange(caller, server, message), request, resource, text)
+
+    async def _read(
+        self, exchange: Exchange, request: Request, resource: str, text: str
+    ) -> Exchange:
+        """With what a `tools/call` wants; 403 and 503 are answered before the protocol begins."""
+        params, caller = exchange.message.get("params"), exchange.caller
+        if exchange.message.get("method") != CALL or not isinstance(params, dict):
+            return exchange
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str) or not isinstance(arguments, dict | None):
-            return Exchange(caller, server, message)
+            return exchange
         try:
-            where = (server, name) if server is not None else split(name)
+            where = (exchange.server, name) if exchange.server is not None else split(name)
             offer = await self._tasks.visible.find(caller.principal.tenant, *where)
         except Refused as error:
-            self._refusals.note(error, caller, server, name[:128])
-            return Exchange(caller, server, message, refusal=error.detail)
+            self._refusals.note(error, caller, exchange.server, name[:128])
+            return replace(exchange, refusal=error.detail)
         self._require_scopes(caller, offer, resource)
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
         trace = _traceparent(params) or request.headers.get("traceparent")
-        return Exchange(caller, server, message, Wanted(offer, arguments or {}, exact, trace))
+        return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace))
 
     def _require_scopes(self, caller: Caller, offer: Offer, resource: str) -> None:
         try:

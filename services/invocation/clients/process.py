@@ -148,4 +148,5 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         # Its children may outlive it, so the group is told even when it has gone.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, order)
-    await process.wait()
+    async with asyncio.timeout(GRACE):  # a child that left the group may hold its pipes
+        await process.wait()

@@ -36,7 +36,7 @@ class Ends:
 
     def __init__(self, around: Around) -> None:
         self._around = around
-        self._keep = Combined(self._written, MOST)
+        self._keep = Combined(around.journal.write, MOST)
         self._tell = Combined(self._published, MOST)
         self._told: list[Told] = []
         self._asides: set[asyncio.Task[None]] = set()
@@ -74,14 +74,6 @@ class Ends:
         """The lease is given back; the call was not made."""
         pause = timedelta(seconds=self._around.limits.first_pause)
         return Back(job, job.attempt - 1, job.attempts, self._around.now() + pause)
-
-    async def _written(self, writes: Sequence[Write]) -> Sequence[Written]:
-        told, self._told = self._told, []
-        try:
-            return await self._around.journal.write(writes, told, self._around.now())
-        except BaseException:
-            self._told += told
-            raise
 
     # -- telling --------------------------------------------------------------------------------
 
@@ -149,6 +141,12 @@ class Ends:
         self._restarted = False
 
     async def mark(self) -> None:
-        """Write down what went out; mostly that travels with other writes."""
-        if self._told:
-            await self._written([])
+        """Write down what went out. After a crash in between it goes out again, under its ids."""
+        if not self._told:
+            return
+        told, self._told = self._told, []
+        try:
+            await self._around.journal.mark(told, self._around.now())
+        except BaseException:
+            self._told += told
+            raise

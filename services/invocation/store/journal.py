@@ -34,11 +34,13 @@ class Journal:
         """Take leases on ready rows; when this returns, they are committed."""
         return await self._database.run(lambda c: claiming.claim(c, wanted))
 
-    async def write(
-        self, writes: Sequence[Write], told: Sequence[Told], now: datetime
-    ) -> list[Written]:
-        """End rows or give them back, each only under its lease; mark what went out since."""
-        return await self._database.run(lambda c: writing.write_all(c, writes, told, now))
+    async def write(self, writes: Sequence[Write]) -> list[Written]:
+        """End rows or give them back, each only under its lease."""
+        return await self._database.run(lambda c: writing.write_all(c, writes))
+
+    async def mark(self, told: Sequence[Told], now: datetime) -> None:
+        """These rows' messages are on the bus."""
+        await self._database.run(lambda c: writing.mark_published(c, told, now))
 
     async def settle(self, key: Key, late: Late) -> bool:
         """Say how an unknown task had ended. False if it is not unknown, or was settled before."""

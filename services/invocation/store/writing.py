@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    bindparam,
+    select,
+    tuple_,
+    update,
+)
 
 from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt, Settlement
@@ -115,58 +124,76 @@ def _leave_control(connection: Connection, entry: Entry, there: Known) -> None:
         return
     connection.execute(
         update(JOURNAL)
-        .where(*_at(there.job.lease), IS_CLAIMED, JOURNAL.c.control.is_(None))
+        .where(*_is(entry.key), JOURNAL.c.fence == there.job.lease.fence)
+        .where(IS_CLAIMED, JOURNAL.c.control.is_(None))
         .values(control=control_text(entry.control))
     )
 
 
-def write_all(
-    connection: Connection, writes: Sequence[Write], told: Sequence[Told], now: datetime
-) -> list[Written]:
-    """All of them, and what went out since."""
-    mark_published(connection, told, now)
+def write_all(connection: Connection, writes: Sequence[Write]) -> list[Written]:
+    """All of them."""
     return [
         _end(connection, one) if isinstance(one, End) else _back(connection, one) for one in writes
     ]
 
 
 def _end(connection: Connection, end: End) -> Written:
-    ended = connection.execute(
-        update(JOURNAL)
-        .where(*_held(end.job.lease))
-        .values(
-            state=State.ENDED.value,
-            owner=None,
-            ended_at=end.at,
-            ended_as=end.ended_as.value,
-            attempts=attempts_text(end.attempts),
-            **outcome_columns("outcome", end.raw),
-        )
-    )
-    if ended.rowcount == 1:
+    lease = end.job.lease
+    ended = {
+        "state": State.ENDED.value,
+        "owner": None,
+        "ended_at": end.at,
+        "ended_as": end.ended_as.value,
+        "attempts": attempts_text(end.attempts),
+        **outcome_columns("outcome", end.raw),
+    }
+    if connection.execute(_held(lease), _named(lease) | ended).rowcount == 1:
         return Written(done=True)
-    if end.late is not None and settle(connection, end.job.lease.key, end.late):
+    if end.late is not None and settle(connection, lease.key, end.late):
         return Written(settled=True)
     return Written()
 
 
 def _back(connection: Connection, back: Back) -> Written:
     lease = back.job.lease
-    returned = connection.execute(
-        update(JOURNAL)
-        .where(*_held(lease), JOURNAL.c.control.is_(None))
-        .values(
-            state=State.READY.value,
-            owner=None,
-            attempt=back.attempt,
-            attempts=attempts_text(back.attempts),
-            not_before=back.not_before,
-        )
-    )
-    if returned.rowcount == 1:
+    ready = {
+        "state": State.READY.value,
+        "owner": None,
+        "attempt": back.attempt,
+        "attempts": attempts_text(back.attempts),
+        "not_before": back.not_before,
+    }
+    if connection.execute(_HELD_FREELY, _named(lease) | ready).rowcount == 1:
         return Written(done=True)
-    control = connection.execute(select(JOURNAL.c.control).where(*_held(lease))).scalar()
-    return Written(control=control_of(control))
+    return Written(control=control_of(connection.execute(_CONTROL, _named(lease)).scalar()))
+
+
+def _named(lease: Lease) -> dict[str, Any]:
+    """The parameters of a lease in the statements below."""
+    return {
+        "its_tenant": lease.tenant,
+        "its_task_id": lease.task_id,
+        "its_fence": lease.fence,
+        "its_owner": lease.owner,
+    }
+
+
+def _held(lease: Lease) -> Update:
+    """The lease is still that: held by its owner, or by nobody."""
+    return _HELD_BY_NOBODY if lease.owner is None else _HELD
+
+
+_ROW = (
+    JOURNAL.c.tenant == bindparam("its_tenant"),
+    JOURNAL.c.task_id == bindparam("its_task_id"),
+    JOURNAL.c.fence == bindparam("its_fence"),
+)
+_OWNED = (*_ROW, IS_CLAIMED, JOURNAL.c.owner == bindparam("its_owner"))
+# Built once: putting a statement together costs more than running it.
+_HELD = update(JOURNAL).where(*_OWNED)
+_HELD_FREELY = _HELD.where(JOURNAL.c.control.is_(None))
+_HELD_BY_NOBODY = update(JOURNAL).where(*_ROW, IS_READY)
+_CONTROL = select(JOURNAL.c.control).where(*_OWNED)
 
 
 def settle(connection: Connection, key: Key, late: Late) -> bool:
@@ -190,26 +217,19 @@ def settle(connection: Connection, key: Key, late: Late) -> bool:
 
 def mark_published(connection: Connection, told: Sequence[Told], now: datetime) -> None:
     """These went out. A settlement that came meanwhile did not, so its row stays as it is."""
-    for settled in (False, True):
-        keys = [one.key for one in told if one.settled is settled]
-        if not keys:
-            continue
-        went = JOURNAL.c.settled_as.is_not(None) if settled else JOURNAL.c.settled_as.is_(None)
-        connection.execute(
-            update(JOURNAL).where(tuple_(*KEY).in_(keys), went).values(published_at=now)
-        )
+    for statement, settled in ((_WENT, False), (_WENT_SETTLED, True)):
+        rows = [
+            {"its_tenant": one.key[0], "its_task_id": one.key[1], "published_at": now}
+            for one in told
+            if one.settled is settled
+        ]
+        if rows:
+            connection.execute(statement, rows)
+
+
+_WENT = update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_(None))
+_WENT_SETTLED = update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_not(None))
 
 
 def _is(key: Key) -> tuple[ColumnElement[bool], ...]:
     return JOURNAL.c.tenant == key[0], JOURNAL.c.task_id == key[1]
-
-
-def _at(lease: Lease) -> tuple[ColumnElement[bool], ...]:
-    return (*_is(lease.key), JOURNAL.c.fence == lease.fence)
-
-
-def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
-    """The lease is still that: held by its owner, or by nobody."""
-    if lease.owner is None:
-        return (*_at(lease), IS_READY)
-    return (*_at(lease), and_(IS_CLAIMED, JOURNAL.c.owner == lease.owner))

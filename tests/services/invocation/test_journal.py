@@ -159,13 +159,13 @@ async def test_a_claim_says_whether_there_may_be_more(journal: Journal) -> None:
 async def test_an_end_is_written_once_and_only_under_its_lease(journal: Journal) -> None:
     await journal.insert([entry()])
     old = await claimed(journal)
-    await journal.write([Back(old, 1, (build.attempt(),), NOON)], [], LATER)
+    await journal.write([Back(old, 1, (build.attempt(),), NOON)])
     new = await claimed(journal, "b")
     assert (new.lease.fence, new.attempt, new.attempts) == (2, 2, (build.attempt(),))
 
-    (lost,) = await journal.write([end(old)], [], LATER)
+    (lost,) = await journal.write([end(old)])
     assert not lost.done
-    (done, again) = await journal.write([end(new), end(new)], [], LATER)
+    (done, again) = await journal.write([end(new), end(new)])
     assert done.done and not again.done
     (known,) = await journal.insert([entry()])
     assert known is not None and known.told == (OUTCOME,)
@@ -175,7 +175,7 @@ async def test_a_row_that_is_to_stop_does_not_go_back(journal: Journal) -> None:
     await journal.insert([entry(owner="a")])
     (known,) = await journal.insert([entry(control=STOP)])
     assert known is not None and known.state is State.CLAIMED
-    (written,) = await journal.write([Back(known.job, 1, (), NOON)], [], LATER)
+    (written,) = await journal.write([Back(known.job, 1, (), NOON)])
     assert not written.done
     assert written.control == STOP
 
@@ -203,8 +203,8 @@ async def test_a_late_answer_settles_what_was_given_up_as_unknown_once(journal: 
     found = await journal.leased(Lease(*KEY, "a", 1))
     assert found is not None
     job, late = found[0], Late(Settlement.SUCCEEDED, SETTLED)
-    await journal.write([end(job, UNKNOWN)], [], LATER)
-    first, second = await journal.write([end(job, late=late), end(job, late=late)], [], LATER)
+    await journal.write([end(job, UNKNOWN)])
+    first, second = await journal.write([end(job, late=late), end(job, late=late)])
     assert first.settled and not second.settled
     assert not await journal.settle(KEY, late)
     (known,) = await journal.insert([entry()])
@@ -222,15 +222,15 @@ async def test_what_was_not_told_is_found_until_it_is(journal: Journal) -> None:
     await journal.insert([entry(owner="a")])
     found = await journal.leased(Lease(*KEY, "a", 1))
     assert found is not None
-    await journal.write([end(found[0], UNKNOWN)], [], LATER)
+    await journal.write([end(found[0], UNKNOWN)])
     assert await journal.unpublished(NOON, 10) == []
     told = Told(KEY, settled=False)
     assert await journal.unpublished(LATER, 10) == [(told, (UNKNOWN,))]
     await journal.settle(KEY, Late(Settlement.FAILED, SETTLED))
-    await journal.write([], [told], LATER)  # the settlement came in between
+    await journal.mark([told], LATER)  # the settlement came in between
     again = Told(KEY, settled=True)
     assert await journal.unpublished(LATER, 10) == [(again, (UNKNOWN, SETTLED))]
-    await journal.write([], [again], LATER)
+    await journal.mark([again], LATER)
     assert await journal.unpublished(LATER, 10) == []
 
 
@@ -244,7 +244,8 @@ async def test_what_ended_long_ago_is_forgotten_and_unknowns_are_not(journal: Jo
     await journal.insert([ended(), entry("u", owner="a"), entry("ready")])
     found = await journal.leased(Lease("acme", task("u").id, "a", 1))
     assert found is not None
-    await journal.write([end(found[0], UNKNOWN)], [Told(("acme", task("u").id), False)], LATER)
+    await journal.write([end(found[0], UNKNOWN)])
+    await journal.mark([Told(("acme", task("u").id), False)], LATER)
     await journal.forget(NOON + timedelta(days=30))
     left = await journal.page("acme", None, 10)
     assert sorted(page.task.id for page in left) == ["ready", "u"]
