@@ -56,36 +56,43 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     )
     ends = Ends(around)
     worker = Worker(around, ends)
-    watching = Watching(around, ends, worker, monotonic)
-    settling = Settling(around, ends)
+    door = Door(journal, Settling(around, ends), commands, host.tokens)
+    try:
+        yield Parts(
+            http=routes(door),
+            group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
+            background=_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
+            backlog=lambda: _backlog(host, journal),
+        )
+    finally:
+        try:
+            await worker.drain(host.suite.drain_seconds)
+        finally:
+            await upstreams.close()
 
+
+def _background(
+    host: Host, ends: Ends, worker: Worker, watching: Watching
+) -> list[Callable[[], Awaitable[None]]]:
     async def close() -> None:
         await host.stopping.wait()
         worker.close()
 
-    async def backlog() -> Sequence[Backlog]:
-        waiting = await journal.waiting()
-        age = (host.now() - waiting.oldest).total_seconds() if waiting.oldest else 0.0
-        return [Backlog("journal", host.name, waiting.ready, waiting.claimed, max(age, 0.0), 0)]
+    return [
+        worker.run,
+        worker.beats,
+        close,
+        _every(LOOK_SECONDS, ends.relay),
+        _every(LOOK_SECONDS / 4, watching.leases),
+        _every(LOOK_SECONDS, watching.deadlines),
+        _every(FORGET_SECONDS, watching.forget),
+    ]
 
-    try:
-        yield Parts(
-            http=routes(Door(journal, settling, commands, host.tokens)),
-            group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
-            background=[
-                worker.run,
-                worker.beats,
-                close,
-                _every(LOOK_SECONDS, ends.relay),
-                _every(min(LOOK_SECONDS, settings.lease_seconds / 4), watching.leases),
-                _every(LOOK_SECONDS, watching.deadlines),
-                _every(FORGET_SECONDS, watching.forget),
-            ],
-            backlog=backlog,
-        )
-    finally:
-        await worker.drain(host.suite.drain_seconds)
-        await upstreams.close()
+
+async def _backlog(host: Host, journal: Journal) -> Sequence[Backlog]:
+    waiting = await journal.waiting()
+    age = (host.now() - waiting.oldest).total_seconds() if waiting.oldest else 0.0
+    return [Backlog("journal", host.name, waiting.ready, waiting.claimed, max(age, 0.0), 0)]
 
 
 def _private(settings: Settings, host: Host) -> bool:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.contracts.outcomes import TaskHeld
-from interlock.contracts.task import TaskEvent, TaskState
+from interlock.contracts.task import TaskState
 from interlock.sdk import Interlock, Outcome, TaskHandle
 from tests.chaos.scale import scaled
 from tests.chaos.truth import settled_ledger
@@ -62,7 +61,7 @@ async def cancelled_before(here: World, client: Interlock) -> Outcome:
     """Cancelled while a person's approval is awaited."""
     await asyncio.to_thread(permit, here.suite, with_approval=(SCOPE,))
     handle = await client.submit(SERVER, NOT_REPEATABLE, arguments(NOT_REPEATABLE, 1))
-    await until_told(handle, TaskHeld)
+    await until_told(handle, "task.held")
     await handle.cancel()
     found = await handle.outcome(20)
     await asyncio.to_thread(permit, here.suite, SCOPE)
@@ -87,11 +86,11 @@ async def cancelled_after(client: Interlock) -> Outcome:
     return await handle.show()
 
 
-async def until_told(handle: TaskHandle, kind: type[TaskEvent]) -> None:
-    """Follow the task's milestones up to one of a type."""
+async def until_told(handle: TaskHandle, milestone: str) -> None:
+    """Follow the task up to a milestone."""
     async with asyncio.timeout(20):
         async for event in handle.events():
-            if kind.type in {event.type, event.data.get("type")}:
+            if event.type == milestone:
                 return
 
 

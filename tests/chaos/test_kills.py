@@ -18,7 +18,9 @@ from tests.components.world import World, world
 
 pytestmark = pytest.mark.chaos
 TASKS = scaled(200, 500)
-WAVE = 40
+WAVE = scaled(20, 100)
+PACE = 0.25
+"""Seconds between two waves: services that start again need a share of the CPU."""
 
 
 @pytest.mark.slow
@@ -29,8 +31,8 @@ async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
         slow_down(here, TASKS)
         async with load_on(here) as load:
             work = asyncio.create_task(load.run(TASKS))
-            for share in (4, 2) if FULL else (2,):
-                await load.accepted(TASKS // share)
+            for share in (8, 4, 3) if FULL else (4,):
+                await under_way(here, TASKS // share)
                 await asyncio.to_thread(here.suite.kill)
                 await asyncio.to_thread(here.suite.start)
             await work
@@ -45,13 +47,13 @@ async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with world(tmp_path, "--separate") as here:
-        slow_down(here, 1000)
+        slow_down(here, 5000)
         async with load_on(here) as load:
             over = asyncio.Event()
             work = asyncio.create_task(waves(load, over))
             for service in SERVICES:
                 before = len(load.asked)
-                await load.accepted(before + WAVE // 4)
+                await under_way(here, here.crm.begun(NOT_REPEATABLE) + WAVE // 4)
                 await asyncio.to_thread(kill_service, here.suite, service)
                 await load.accepted(before + WAVE // 2)
             over.set()
@@ -62,10 +64,11 @@ async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
 
 
 async def waves(load: Load, over: asyncio.Event) -> None:
-    """Work without end, until it is over."""
+    """Work that goes on until it is over, and leaves the CPU to those that start again."""
     wave = 0
     while not over.is_set():
         await load.run(WAVE, f"wave-{wave}")
+        await asyncio.sleep(PACE)
         wave += 1
 
 
@@ -78,7 +81,13 @@ def kill_service(suite: Suite, service: str) -> None:
     until(suite.ready, f"`{service}` is ready again")
 
 
+async def under_way(here: World, calls: int) -> None:
+    """Until so many calls that may not be repeated have begun: the last of them are under way."""
+    true = partial(lambda: here.crm.begun(NOT_REPEATABLE) >= calls)
+    await asyncio.to_thread(until, true, "calls have begun")
+
+
 def slow_down(here: World, tasks: int) -> None:
     """Calls take a moment, so that some are under way whenever something is killed."""
     for tool in (REPEATABLE, NOT_REPEATABLE):
-        here.crm.fail(tool, "delay", seconds=0.05, times=tasks)
+        here.crm.fail(tool, "delay", seconds=0.1, times=tasks)

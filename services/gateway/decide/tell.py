@@ -19,7 +19,7 @@ from interlock.contracts.outcomes import (
     TaskUnknown,
 )
 from interlock.contracts.task import Task, TaskState
-from services.gateway.decide.text import cut, raw, with_members
+from services.gateway.decide.text import members, raw, with_members
 from services.gateway.model import Milestone, Snapshot
 
 TASK_META = "dev.interlock/taskId"
@@ -95,12 +95,12 @@ def tool_result(snapshot: Snapshot, url: str, *, modern: bool) -> str:
     if given is None:
         given = refusal(sentence(snapshot, url), modern=modern)
     ours = {TASK_META: snapshot.task.id, STATE_META: snapshot.state.value}
-    meta = cut(given, "_meta")
-    kept = json.loads(meta) if meta else {}
+    there = members(given)
+    kept = json.loads(given[slice(*there["_meta"])]) if "_meta" in there else {}
     added = {"_meta": json.dumps((kept if isinstance(kept, dict) else {}) | ours)}
-    if modern and cut(given, "resultType") is None:
+    if modern and "resultType" not in there:
         added["resultType"] = '"complete"'
-    return with_members(given, added)
+    return with_members(given, there, added)
 
 
 def refusal(text: str, *, modern: bool, task_id: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from orjson import Fragment, dumps
@@ -44,12 +45,11 @@ def cut(text: str, *path: str) -> str | None:
     return text[span.start : span.end] if span else None
 
 
-def with_members(text: str, added: dict[str, str]) -> str:
+def with_members(text: str, there: Mapping[str, Span], added: Mapping[str, str]) -> str:
     """The object `text` with members whose values are JSON texts; those that it has are replaced.
 
-    Everything else stays as it is, byte for byte.
+    `there` are its members. Everything else stays as it is, byte for byte.
     """
-    there = members(text)
     for name, span in sorted(there.items(), key=lambda one: one[1], reverse=True):
         if name in added:
             text = text[: span.start] + added[name] + text[span.end :]
@@ -70,5 +70,7 @@ def _quoted(name: str) -> str:
 
 
 def _after_space(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":
+        return at
     found = _SPACE.match(text, at)
     return found.end() if found else at

@@ -88,15 +88,14 @@ class Calls:
     async def _run(self, caller: Caller, task: Task, asked: Asked, listener: Listener) -> str:
         url = self.tasks.url_of(task)
         with self.waiters.watch(Place(task.tenant, task.id)) as watch:
-            accepting = asyncio.ensure_future(self.tasks.accept(caller, task, asked))
             try:
-                watch.begin(await asyncio.shield(accepting))
+                watch.begin(await self.tasks.accept(caller, task, asked))
                 snapshot = await until_final(
                     watch, self.waiters, self.tasks.store, self._patience, _Growing(listener)
                 )
             except asyncio.CancelledError:
                 if listener.modern and not (listener.ended_by_us or self.waiters.closing):
-                    self._cancel_later(accepting, task, caller.principal)
+                    self._cancel_later(task, caller.principal)
                 raise
             except Unsure as error:
                 text = f"{error.detail}: {url}"
@@ -107,14 +106,15 @@ class Calls:
         running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)
         return self.run_wait if running else self.wait
 
-    def _cancel_later(
-        self, accepting: "asyncio.Future[Snapshot]", task: Task, by: Principal
-    ) -> None:
+    def _cancel_later(self, task: Task, by: Principal) -> None:
+        """Unless it was cut off before the task was sent to the store, which answers in order."""
+
         async def cancel() -> None:
             try:
-                await accepting
-                await self.tasks.request_cancel(task, by, GONE)
-            except (Unavailable, Unsure, Refused) as error:
+                snapshot = await self.tasks.store.read(Place(task.tenant, task.id))
+                if snapshot is not None and not snapshot.final:
+                    await self.tasks.request_cancel(task, by, GONE)
+            except Unavailable as error:
                 log.warning("task.not_cancelled", task_id=task.id, why=error.detail)
 
         running = asyncio.ensure_future(cancel())

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from interlock.errors import Unavailable
 from services.gateway.decide.merge import merge
 from services.gateway.model import Happened, Place, Snapshot
 from services.gateway.store import Snapshots
@@ -120,6 +121,7 @@ async def until_final(
             return snapshot
         heard = await watch.news(min(left, LOOK_AGAIN))
         if watch.behind or not heard:
-            watch.renew(await store.read(watch.place))
+            with suppress(Unavailable):  # it is accepted: an outage only delays what we know
+                watch.renew(await store.read(watch.place))
         if moved is not None and watch.snapshot is not snapshot:
             await moved(watch.snapshot or snapshot)

@@ -5,7 +5,7 @@ answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 from mcp.types import INTERNAL_ERROR, INVALID_REQUEST
 from mcp_types.version import LATEST_MODERN_VERSION
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Send
 
@@ -25,7 +24,8 @@ from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disc
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
-ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+PARAMS = {"name", "arguments", "_meta"}
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Lean:
         self, exchange: Exchange, request: Request, receive: Receive, send: Send
     ) -> bool:
         wanted = exchange.wanted
-        if wanted is None or not _plain(exchange.message, request.headers, wanted):
+        if wanted is None or not _plain(exchange, wanted, request.scope["headers"]):
             return False
         stream = _Answer(exchange.message, send, self.limits)
         listener = Listener(progress=stream.progress if stream.token is not None else None)
@@ -50,9 +50,9 @@ class Lean:
         except TimeoutError:
             listener.ended_by_us = True
         finally:
-            for task in (running, gone):
-                task.cancel()
-            await asyncio.wait({running, gone})
+            running.cancel()
+            gone.cancel()
+            await asyncio.gather(running, gone, return_exceptions=True)
         if not running.cancelled():
             with suppress(TimeoutError):
                 await stream.end(running)
@@ -62,14 +62,17 @@ class Lean:
         self, stream: "_Answer", running: "asyncio.Future[str]", gone: "asyncio.Future[None]"
     ) -> None:
         """Until there is a result, or nobody to take it."""
+        waiting: set[asyncio.Future[Any]] = {running, gone}
         while not (running.done() or gone.done()):
-            news = asyncio.ensure_future(stream.news.wait())
+            if stream.token is not None:
+                waiting = {running, gone, asyncio.ensure_future(stream.news.wait())}
             await asyncio.wait(
-                {running, gone, news},
+                waiting,
                 timeout=self.limits.keep_alive,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            news.cancel()
+            for news in waiting - {running, gone}:
+                news.cancel()
             if not (running.done() or gone.done()):
                 await stream.keep()
 
@@ -154,35 +157,36 @@ def _frame(data: bytes) -> bytes:
     return b"event: message\r\ndata: %b\r\n\r\n" % data
 
 
-def _plain(message: Mapping[str, Any], headers: Headers, wanted: Wanted) -> bool:
+def _plain(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:
     """A request of 2026-07-28 whose headers say what its body says, and say nothing else."""
+    message = exchange.message
     params = message["params"]
-    meta, name = params.get("_meta"), params["name"]
-    request_id = message.get("id")
-    token = meta.get("progressToken") if isinstance(meta, dict) else None
+    meta = params.get("_meta")
     return (
         message.get("jsonrpc") == "2.0"
-        and _is_id(request_id)
+        and _is_id(message.get("id"))
         and isinstance(meta, dict)
         and meta.get(VERSION) == LATEST_MODERN_VERSION
         and isinstance(meta.get(CAPABILITIES), dict)
-        and (token is None or _is_id(token))
-        and not params.keys() - {"name", "arguments", "_meta"}
-        and _routed(headers, name)
+        and _is_id(meta.get("progressToken", 0))
+        and params.keys() <= PARAMS
+        and _routed(headers, params["name"])
         and "x-mcp-header" not in wanted.offer.tool.definition
     )
 
 
-def _routed(headers: Headers, name: str) -> bool:
-    seen = [key for key, _ in headers.raw if key.startswith(b"mcp-")]
-    accept = headers.get("accept", "")
+def _routed(headers: RawHeaders, name: str) -> bool:
+    said = sorted(one for one in headers if one[0].startswith(b"mcp-"))
+    accept = b",".join(value for key, value in headers if key == b"accept")
     return (
-        sorted(seen) == sorted(ROUTING)
-        and headers["mcp-protocol-version"] == LATEST_MODERN_VERSION
-        and headers["mcp-method"] == CALL
-        and headers["mcp-name"] == name
-        and "application/json" in accept
-        and "text/event-stream" in accept
+        b"application/json" in accept
+        and b"text/event-stream" in accept
+        and said
+        == [
+            (b"mcp-method", CALL.encode()),
+            (b"mcp-name", name.encode()),
+            (b"mcp-protocol-version", LATEST_MODERN_VERSION.encode()),
+        ]
     )
 
 

@@ -193,7 +193,9 @@ class Worker:
         follows = decide.after(job, tried, seconds, terms, around.now())
         if isinstance(follows, Again):
             return await self._again(holding, follows)
-        late = decide.settlement(job.task, tried, itself(job.task.tenant))
+        late = None  # what may be repeated is never given up as unknown
+        if not call.repeatable:
+            late = decide.settlement(job.task, tried, itself(job.task.tenant))
         untold, holding.untold = holding.untold, []
         return await self._ends.conclude(self._ends.end(job, follows, late), untold)
 
@@ -254,11 +256,16 @@ class Worker:
         for holding in list(self._held.values()):
             holding.stop(None)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
-        await self._give_back(await self._around.journal.leases())
-        await self._ends.idle()
-        await self._ends.mark()
-        await self._around.journal.retire(self._around.owner)
+            _, late = await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+            for task in late:  # the database is away: others find their leases
+                task.cancel()
+        try:
+            await self._give_back(await self._around.journal.leases())
+            await self._ends.idle()
+            await self._ends.mark()
+            await self._around.journal.retire(self._around.owner)
+        except Unavailable as error:
+            log.warning("drain.incomplete", why=error.detail)
 
     async def _give_back(self, leases: Iterable[Lease]) -> None:
         """Leases of ours that never got into our hands: their call was not made."""

@@ -82,9 +82,18 @@ def answered(work: Callable[[], T], *, refused: int = CANNOT) -> T:
         return work()
     except InterlockError as error:
         say(f"interlock: {error.detail}")
+        for one in _violations(error):
+            say(f"  {one}")
         raise typer.Exit(refused if isinstance(error, Refused) else CANNOT) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _violations(error: InterlockError) -> list[str]:
+    """All that was wrong with a request, where the sentence does not tell it."""
+    found: Any = error.data.get("violations", [])
+    told = [f"`{one['at']}`: {one['what']}" for one in found]
+    return [one for one in told if one not in error.detail]
 
 
 def seconds(text: str) -> float:

@@ -4,20 +4,21 @@ import asyncio
 
 from interlock.demo.acts import ACTS
 from interlock.demo.cast import enter, register_servers
-from interlock.demo.stage import Stage, open_stage
+from interlock.demo.stage import open_stage
 from interlock.demo.teller import Surprise, Teller
 from interlock.errors import Unavailable
 from interlock.sdk import Interlock
 
 GO_ON = """
-How to go on:
-  interlock up                    the suite, with its data below .interlock/
-  interlock agent add ID …        an agent; `interlock key create --agent ID` makes its key
-  {url}/mcp            point any MCP client here (`Authorization: Bearer <key>`)
-  {url}/docs           the HTTP APIs;  {url}/asyncapi  the events
-(addresses are those of `interlock up`)"""
+How to go on, with a suite of your own:
+  interlock up                               everything in one process, data below .interlock/
+  interlock server add …                     your MCP server; `interlock server --help`
+  interlock agent add copilot --permission … and `interlock key create --agent copilot`
+  http://127.0.0.1:8080/mcp                  for any MCP client, with the key as bearer token
+  http://127.0.0.1:8080/docs                 the HTTP APIs
+  http://127.0.0.1:8080/asyncapi             the events"""
 KEPT = """
-Kept in {folder}. The same suite again, with all that it recorded:
+This suite again, with all that it recorded:
   INTERLOCK_INVOCATION_COMMANDS={folder}/commands.json interlock --data {data} up
   interlock --data {data} audit verify"""
 
@@ -49,10 +50,6 @@ async def _play(teller: Teller, keep: bool) -> None:
             for act in ACTS:
                 await act(teller, stage, cast)
         teller.close(f"\nEverything was as said, in {loop.time() - began:.0f} s.")
-        _go_on(teller, stage, keep)
-
-
-def _go_on(teller: Teller, stage: Stage, keep: bool) -> None:
-    teller.close(GO_ON.format(url="http://127.0.0.1:8080"))
-    if keep:
-        teller.close(KEPT.format(folder=stage.folder, data=stage.data))
+        if keep:
+            teller.close(KEPT.format(folder=stage.folder, data=stage.data))
+        teller.close(GO_ON)

@@ -1,6 +1,7 @@
 """`interlock audit`."""
 
 import gzip
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -112,7 +113,8 @@ def test_a_tail_that_was_cut_off_is_found_by_the_anchor_alone(taken: Path) -> No
         )
     offline = Cli(("--data", str(taken)))
     assert "cut" in offline.json("audit", "verify", code=1)["faults"]
-    assert "cut" not in offline.json("audit", "verify", "--no-anchor", code=1)["faults"]
+    without = json.loads(offline("audit", "verify", "--no-anchor", "--json").out)
+    assert "cut" not in without["faults"]
 
 
 def test_what_is_missing_is_named(taken: Path, tmp_path: Path) -> None:

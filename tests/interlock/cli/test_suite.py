@@ -1,9 +1,7 @@
 """`interlock --help`, `up`, `status`."""
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil

@@ -6,9 +6,9 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import uvicorn
@@ -47,6 +47,7 @@ from services.gateway.settings import Settings
 from services.gateway.store import MemorySnapshots, Shared, Snapshots
 
 KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS)
+T = TypeVar("T")
 SCHEMA = {
     "type": "object",
     "properties": {"query": {"type": "string"}, "limit": {"type": "integer", "minimum": 1}},
@@ -268,4 +269,10 @@ async def world(bus: Bus | None = None) -> AsyncIterator[World]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-HOUR = timedelta(hours=1)
+async def eventually(look: Callable[[], T | None]) -> T:
+    """What `look` finds, as soon as it finds something; fails after five seconds."""
+    for _ in range(500):
+        if found := look():
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come about")

@@ -131,9 +131,7 @@ def authorized(
     digest: str | None = None,
 ) -> CallAuthorized:
     """As policy states it: with a grant for exactly this task."""
-    grant = Grant(
-        task=of, policy_version=1, decision_id="d-1", tool_digest=digest or digest_of("{}")
-    )
+    grant = Grant(task=of, policy_version=1, decision_id="d-1", tool_digest=EMPTY)
     return CallAuthorized(task=of, arguments=arguments, grant=sign_grant(signer, grant))
 
 

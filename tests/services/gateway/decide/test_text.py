@@ -34,6 +34,6 @@ def test_every_member_is_cut_whole(value: dict[str, object], indent: int | None)
 
 def test_members_are_added_and_replaced_and_all_else_stays() -> None:
     text = '{"content": [1.10], "_meta": {"x":1}}'
-    made = with_members(text, {"_meta": '{"y":2}', "resultType": '"complete"'})
+    made = with_members(text, members(text), {"_meta": '{"y":2}', "resultType": '"complete"'})
     assert made == '{"resultType":"complete","content": [1.10], "_meta": {"y":2}}'
-    assert with_members("{}", {"a": "1"}) == '{"a":1}'
+    assert with_members("{}", {}, {"a": "1"}) == '{"a":1}'

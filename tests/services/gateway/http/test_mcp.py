@@ -15,7 +15,7 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.state import CATALOGUE
 from interlock.testing import build
 from services.gateway.settings import Settings
-from tests.services.gateway.build import Gateway, World, key_of, server, tool
+from tests.services.gateway.build import Gateway, World, eventually, key_of, server, tool
 from tests.services.gateway.http.raw import call, frames, headers, message, post
 from tests.services.gateway.http.test_rest import deny, hold, nothing, refused_with
 from tests.services.gateway.http.test_stream import start, task_of, tell
@@ -32,7 +32,7 @@ async def test_the_official_client_lists_and_calls(gateway: Gateway, era: str, p
     name = "crm__search" if path == "/mcp" else "search"
     async with gateway.client() as http:
         transport = streamable_http_client(gateway.url + path, http_client=http)
-        async with Client(transport, mode=era) as client:  # type: ignore[arg-type]  # one of its modes
+        async with Client(transport, mode=era) as client:
             tools = (await client.list_tools()).tools
             result = await client.call_tool(name, {"query": "acme"})
     assert [one.name for one in tools] == [name]
@@ -49,7 +49,7 @@ async def test_a_denial_is_a_tool_error_that_names_the_permission(
     gateway.authority.judge = deny
     async with gateway.client() as http:
         transport = streamable_http_client(f"{gateway.url}/mcp", http_client=http)
-        async with Client(transport, mode=era) as client:  # type: ignore[arg-type]  # one of its modes
+        async with Client(transport, mode=era) as client:
             result = await client.call_tool("crm__search", {"query": "acme"})
     assert result.is_error is True
     text = str(result.content[0])
@@ -69,14 +69,14 @@ async def test_progress_reaches_a_client_that_asked_for_it_and_only_grows(
     gateway.authority.judge = run
     told: asyncio.Queue[tuple[float, float | None]] = asyncio.Queue()
 
-    async def progress(done: float, total: float | None, text: str | None) -> None:
-        told.put_nowait((done, total))
+    async def told_of(progress: float, total: float | None, message: str | None) -> None:
+        told.put_nowait((progress, total))
 
     async with gateway.client() as http:
         transport = streamable_http_client(f"{gateway.url}/mcp", http_client=http)
-        async with Client(transport, mode=era) as client:  # type: ignore[arg-type]  # one of its modes
+        async with Client(transport, mode=era) as client:
             calling = asyncio.ensure_future(
-                client.call_tool("crm__search", {"query": "a"}, progress_callback=progress)
+                client.call_tool("crm__search", {"query": "a"}, progress_callback=told_of)
             )
             assert await asyncio.wait_for(told.get(), 5) == (2.0, 4.0)
             for number, value in ((2, 1.0), (3, 3.0)):
@@ -157,9 +157,7 @@ async def test_a_stop_ends_the_stream_and_cancels_nothing(
     suite.authority.judge = start
     async with suite.gateway() as gateway, gateway.client() as client:
         calling = asyncio.ensure_future(post(client, call(), headers=given))
-        async with asyncio.timeout(5):
-            while not suite.authority.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: suite.authority.asked)
         gateway.host.stopping.set()
         text = (await calling).json()["result"]["content"][0]["text"]
     assert f"/v1/tasks/{task_of(gateway).id}" in text
@@ -186,14 +184,14 @@ async def test_a_silent_call_becomes_a_stream_that_is_kept_alive(suite: World) -
         async with gateway.client() as client:
             body = json.dumps(call())
             async with client.stream("POST", "/mcp", content=body, headers=headers()) as stream:
-                seen = []
-                async for name, data in frames(stream):
-                    seen.append(name)
-                    if name == ":" and len(seen) == 2:
+                seen: list[tuple[str, Any]] = []
+                async for frame in frames(stream):
+                    seen.append(frame)
+                    if len(seen) == 2:
                         await tell(gateway, build.succeeded(task_of(gateway)))
-    assert seen[:2] == [":", ":"]
-    assert data["result"]["resultType"] == "complete"
-    assert data["id"] == 7
+    assert [name for name, _ in seen[:2]] == [":", ":"]
+    answer = seen[-1][1]
+    assert (answer["id"], answer["result"]["resultType"]) == (7, "complete")
 
 
 BAD: list[tuple[Any, dict[str, str], int, int]] = [

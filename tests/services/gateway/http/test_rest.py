@@ -15,7 +15,7 @@ from interlock.contracts.topics import Topic
 from interlock.identity.statements import verify_identity
 from interlock.testing import build
 from services.gateway.settings import Settings
-from tests.services.gateway.build import Gateway, World, key_of
+from tests.services.gateway.build import Gateway, World, eventually, key_of
 
 CALL: dict[str, Any] = {"server": "crm", "tool": "search", "arguments": {"query": "acme"}}
 WAIT = {"Prefer": "wait=10"}
@@ -47,12 +47,9 @@ def refusals(gateway: Gateway) -> list[DoorRefused]:
 
 
 async def refused_with(gateway: Gateway, code: str) -> DoorRefused:
-    async with asyncio.timeout(5):
-        while True:
-            for one in refusals(gateway):
-                if one.code == code:
-                    return one
-            await asyncio.sleep(0.01)
+    return await eventually(
+        lambda: next((one for one in refusals(gateway) if one.code == code), None)
+    )
 
 
 async def test_a_task_is_accepted_with_its_place_and_then_succeeds(gateway: Gateway) -> None:

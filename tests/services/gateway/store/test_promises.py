@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from interlock.contracts.ids import TaskId
-from interlock.contracts.task import Digest, TaskEvent, TaskState
+from interlock.contracts.ids import Digest, TaskId
+from interlock.contracts.task import TaskEvent, TaskState
 from interlock.errors import Refused
 from interlock.testing import build
 from interlock.testing.build import NOON

@@ -1,57 +1,59 @@
-"""A ledger that lies here, read without the service that wrote it."""
+"""The ledger of an embedded suite, as it lies in its data folder: read without the service."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from interlock.errors import Refused
 from interlock.identity.keys import load_trust
 from interlock.identity.statements import Trust
-from interlock.ledger import (
-    SIGNER,
-    Entry,
-    Fault,
-    Finding,
-    FolderAnchor,
-    Head,
-    Origin,
-    Record,
-    Report,
-    Verifier,
-    verify_export,
-)
+from interlock.ledger.checkpoint import SIGNER, Anchor, Head
+from interlock.ledger.record import Entry, Origin, Record
+from interlock.ledger.report import Fault, Finding, Report
+from interlock.ledger.verify import Verifier
 
-DATABASE = "audit.db"
+DATABASE, KEYS, ANCHOR = "audit.db", "keys", "anchor"
+"""Where an embedded suite has its ledger, its keys and its anchor, below its data folder."""
 RECORDS = """
-SELECT shard, seq, previous, hash, event_id, tenant, subject, arrived_at, kept, fault, reason
+SELECT CAST(shard AS INTEGER), CAST(seq AS INTEGER), CAST(previous AS BLOB), CAST(hash AS BLOB),
+ CAST(event_id AS TEXT), CAST(tenant AS TEXT), CAST(subject AS TEXT), CAST(arrived_at AS INTEGER),
+ CAST(kept AS BLOB), CAST(fault AS TEXT), CAST(reason AS TEXT)
 FROM records ORDER BY shard, seq
 """
+"""Cast, because SQLite keeps whatever somebody put there."""
 
 
-def verify_file(export: Path, keys: Path, anchor: Path | None) -> Report:
-    """An export; `Refused` where it, a key or the anchor is not there."""
-    return verify_export(export, _trust(keys), _anchor(anchor))
+def verify_folder(data: Path, trust: Trust, anchor: Anchor | None, now: datetime) -> Report:
+    """The ledger of a data folder, as committed at this moment, whether the suite runs or not.
 
-
-def verify_database(data: Path, keys: Path, anchor: Path | None) -> Report:
-    """The ledger of a data folder, as committed at this moment, whether the suite runs or not."""
-    trust, kept = _trust(keys), _anchor(anchor)
+    Raises `Refused` where there is none.
+    """
     with _opened(data / DATABASE) as database:
         origin = Origin(*database.execute("SELECT id, shards FROM ledger").fetchone())
         # What the anchor holds was committed before: it is read first.
-        statements = [] if kept is None else list(kept.statements(origin))
+        statements = [] if anchor is None else list(anchor.statements(origin))
         database.execute("BEGIN")
         heads = [Head(*row) for row in database.execute("SELECT shard, seq, hash FROM heads")]
-        now = datetime.now(UTC)  # noqa: TID251 the edge of this process
         with closing(Verifier(origin, trust, now)) as verifier:
-            if kept is not None:
+            if anchor is not None:
                 verifier.anchored(statements)
             for (statement,) in database.execute("SELECT statement FROM checkpoints"):
                 verifier.checkpoint(statement)
             _feed(verifier, database, heads)
             return verifier.report()
+
+
+def ledger_trust(keys: Path) -> Trust:
+    """The public keys in a folder; `Refused` unless the one that proves checkpoints is there."""
+    trust = load_trust(keys)
+    if not any(service == SIGNER for service, _ in trust.keys):
+        raise Refused(
+            f"there is no `{SIGNER}.pub.json` in `{keys}`, the key that proves checkpoints: name "
+            "its folder with `--keys`"
+        )
+    return trust
 
 
 def _feed(verifier: Verifier, database: sqlite3.Connection, heads: list[Head]) -> None:
@@ -75,22 +77,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+            database.text_factory = lambda raw: raw.decode("utf-8", "replace")
             yield database
     except (sqlite3.Error, TypeError) as error:
         raise Refused(f"`{path}` is no ledger that this version can read: {error}") from None
-
-
-def _trust(keys: Path) -> Trust:
-    trust = load_trust(keys)
-    if not any(service == SIGNER for service, _ in trust.keys):
-        raise Refused(
-            f"there is no `{SIGNER}.pub.json` in `{keys}`, the key that proves checkpoints: name "
-            "its folder with `--keys`"
-        )
-    return trust
-
-
-def _anchor(folder: Path | None) -> FolderAnchor | None:
-    if folder is not None and not folder.is_dir():
-        raise Refused(f"there is no anchor at `{folder}`: it is a folder of checkpoints")
-    return None if folder is None else FolderAnchor(folder)

@@ -1,0 +1,104 @@
+"""What a client is told while something of ours is away, and what becomes of its task."""
+
+from typing import Any
+
+from interlock.bus import Raw
+from interlock.bus.memory import MemoryBus
+from interlock.contracts.requests import TaskAuthenticated
+from interlock.errors import Unavailable
+from interlock.testing.build import KEYRING
+from services.gateway.model import Snapshot, Unsure
+from services.gateway.store import Accepting, MemorySnapshots
+from tests.services.gateway.build import Gateway, World, now, world
+from tests.services.gateway.http.raw import call, post
+from tests.services.gateway.http.test_mcp import PATHS
+from tests.services.gateway.http.test_rest import CALL, WAIT
+
+
+class DeafBus(MemoryBus):
+    """Is well when asked, and takes nothing while `deaf`."""
+
+    deaf = False
+
+    async def publish(self, messages: Any) -> None:
+        if self.deaf:
+            raise Unavailable("the bus takes nothing")
+        await super().publish(messages)
+
+
+class Forgetful(MemorySnapshots):
+    """Writes, and the answer gets lost."""
+
+    async def accept(self, new: Accepting) -> Snapshot | None:
+        await super().accept(new)
+        raise Unsure(f"task `{new.snapshot.task.id}` was perhaps accepted")
+
+
+async def test_while_the_bus_is_away_nothing_is_taken_in_and_then_all_is_well(
+    gateway: Gateway,
+) -> None:
+    gateway.bus.away = True
+    async with gateway.client() as client:
+        told = await client.post("/v1/tasks", json=CALL)
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+        assert gateway.shared.tasks == {}
+        gateway.bus.away = False
+        again = await client.post("/v1/tasks", json=CALL, headers=WAIT)
+    assert again.json()["state"] == "succeeded"
+
+
+@PATHS
+async def test_an_mcp_client_is_told_so_in_http(gateway: Gateway, given: dict[str, str]) -> None:
+    gateway.bus.away = True
+    async with gateway.client() as client:
+        told = await post(client, call(), headers=given)
+    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+    assert gateway.shared.tasks == {}
+
+
+async def test_snapshots_that_are_away_are_503_and_nothing_runs(gateway: Gateway) -> None:
+    gateway.shared.away = True
+    async with gateway.client() as client:
+        told = await client.post("/v1/tasks", json=CALL)
+        mcp = await post(client, call())
+    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+    assert (mcp.status_code, mcp.json()["error"]["code"]) == (503, -32603)
+    assert gateway.authority.asked == []
+
+
+async def test_what_was_accepted_goes_out_later_byte_for_byte() -> None:
+    bus = DeafBus(KEYRING, now)
+    async with world(bus) as suite, suite.gateway() as gateway, gateway.client() as client:
+        bus.deaf = True
+        told = await client.post("/v1/tasks", json=CALL)
+        assert (told.status_code, told.json()["state"]) == (202, "accepting")
+        (kept,) = suite.shared.tasks.values()
+        sealed = kept.raw
+        bus.deaf = False
+        shown = await client.get(told.headers["location"], headers=WAIT)
+        assert shown.json()["state"] == "succeeded"
+        assert [raw for raw in bus.published if _is_request(raw)] == [sealed]
+
+
+def _is_request(raw: Raw) -> bool:
+    return raw.attributes["ce_type"] == TaskAuthenticated.type
+
+
+async def test_a_lost_answer_is_perhaps_accepted_and_no_reason_to_repeat(suite: World) -> None:
+    suite.store = lambda replica: Forgetful(suite.shared, replica)
+    async with suite.gateway() as gateway, gateway.client() as client:
+        told = await client.post("/v1/tasks", json=CALL)
+        assert told.status_code == 503
+        assert told.json()["code"] == "perhaps_accepted"
+        assert "retry-after" not in told.headers
+        shown = await client.get(told.headers["location"], headers=WAIT)
+        assert shown.json()["state"] == "succeeded"
+
+
+async def test_a_lost_answer_tells_an_mcp_client_where_to_look(suite: World) -> None:
+    suite.store = lambda replica: Forgetful(suite.shared, replica)
+    async with suite.gateway() as gateway, gateway.client() as client:
+        result = (await post(client, call())).json()["result"]
+    (place,) = suite.shared.tasks
+    assert result["isError"] is True
+    assert f"{gateway.url}/v1/tasks/{place.task_id}" in result["content"][0]["text"]

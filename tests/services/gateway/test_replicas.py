@@ -1,0 +1,68 @@
+"""Two replicas on Redis, bus and snapshots both: any answers for any task."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio as aioredis
+
+from interlock.bus.redis import RedisBus
+from interlock.testing import build
+from interlock.testing.build import KEYRING
+from services.gateway.store import RedisSnapshots
+from tests.services.gateway.build import World, now, world
+from tests.services.gateway.http.raw import call, frames, post
+from tests.services.gateway.http.test_rest import CALL, WAIT
+from tests.services.gateway.http.test_stream import start, task_of, tell
+
+
+@pytest.fixture
+async def real(redis_url: str) -> AsyncIterator[World]:
+    bus = RedisBus(redis_url, KEYRING, now)
+    client = aioredis.from_url(redis_url)
+    stores: list[RedisSnapshots] = []
+
+    def store(replica: str) -> RedisSnapshots:
+        stores.append(RedisSnapshots(client, "interlock:gateway:", replica, keep=86400))
+        return stores[-1]
+
+    await bus.open()
+    async with world(bus) as made:
+        made.store = store
+        yield made
+    for one in stores:
+        await one.close()
+    await bus.close()
+    await client.aclose()
+
+
+async def test_calls_at_two_replicas_all_get_their_own_answer(real: World) -> None:
+    async with real.gateway() as one, real.gateway() as two:
+        async with one.client() as a, two.client() as b:
+            names = [f"customer-{number}" for number in range(40)]
+            answers = await asyncio.gather(
+                *(
+                    post(client, call({"query": name}))
+                    for name, client in zip(names, [a, b] * 20, strict=True)
+                )
+            )
+    texts = [answer.json()["result"]["content"][0]["text"] for answer in answers]
+    assert texts == [f'{{"query": "{name}"}}' for name in names]
+    assert len(real.authority.asked) == 40
+
+
+async def test_a_wait_and_a_stream_at_the_other_replica_end_with_the_task(real: World) -> None:
+    real.authority.judge = start
+    async with real.gateway() as one, real.gateway() as two:
+        async with one.client() as a, two.client() as b:
+            task = (await a.post("/v1/tasks", json=CALL)).json()
+            path = f"/v1/tasks/{task['id']}"
+            waiting = asyncio.ensure_future(b.get(path, headers=WAIT))
+            async with b.stream("GET", f"{path}/events") as stream:
+                names = []
+                async for name, _ in frames(stream):
+                    names.append(name)
+                    if name == "task.started":
+                        await tell(one, build.succeeded(task_of(one)))
+            assert names == ["task.started", "task.succeeded"]
+            assert (await waiting).json()["state"] == "succeeded"
