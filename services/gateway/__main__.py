@@ -53,17 +53,9 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
     waiters = Waiters(host.stopping)
     sweeps = Sweeps(store, host.bus, host.stamp, host.now)
     refusals = Refusals(host.bus, host.stamp, new_id)
-    projector = Projector(store, waiters, host.metrics)
     tasks = _tasks(host, store, sweeps, reader)
-    calls = Calls(
-        tasks,
-        waiters,
-        refusals,
-        host.traces,
-        deadline=settings.call_deadline_seconds,
-        wait=settings.mcp_wait_seconds,
-        run_wait=settings.mcp_run_seconds,
-    )
+    calls = _calls(host, settings, tasks, (waiters, refusals))
+    rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     async with protocol(calls, tasks.visible, version("interlock")) as application:
         mcp = McpDoor(
             tasks,
@@ -74,10 +66,9 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
             body_limit=settings.body_limit,
             origins=origins_of(host.suite.url, settings.allowed_origins),
         )
-        rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
         yield Parts(
             http=[*routes(rest), *_mcp_routes(host, mcp, reader)],
-            group=Group("gateway", projector.routes()),
+            group=Group("gateway", Projector(store, waiters, host.metrics).routes()),
             background=[
                 lambda: store.run(waiters.tell),
                 waiters.run,
@@ -87,6 +78,17 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
                 refusals.run,
             ],
         )
+
+
+def _calls(host: Host, settings: Settings, tasks: Tasks, shared: tuple[Waiters, Refusals]) -> Calls:
+    return Calls(
+        tasks,
+        *shared,
+        host.traces,
+        deadline=settings.call_deadline_seconds,
+        wait=settings.mcp_wait_seconds,
+        run_wait=settings.mcp_run_seconds,
+    )
 
 
 def _tasks(host: Host, store: Snapshots, sweeps: Sweeps, reader: StateReader) -> Tasks:

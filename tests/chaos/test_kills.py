@@ -83,8 +83,9 @@ def kill_service(suite: Suite, service: str) -> None:
 
 async def under_way(here: World, calls: int) -> None:
     """Until so many calls that may not be repeated have begun: the last of them are under way."""
-    true = partial(lambda: here.crm.begun(NOT_REPEATABLE) >= calls)
-    await asyncio.to_thread(until, true, "calls have begun")
+    await asyncio.to_thread(
+        until, lambda: here.crm.begun(NOT_REPEATABLE) >= calls, "calls have begun"
+    )
 
 
 def slow_down(here: World, tasks: int) -> None:

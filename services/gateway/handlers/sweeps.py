@@ -55,10 +55,11 @@ class Sweeps:
         """Publish what was accepted and never confirmed, the same bytes, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            await self.republish_now()
+            while await self.republish_now():
+                pass
 
     async def republish_now(self) -> int:
-        """How many there were."""
+        """How many there were; a long backlog comes in parts."""
         found = await self._store.unpublished(self._now())
         if found:
             await self._bus.publish([one.raw for one in found])
@@ -70,10 +71,11 @@ class Sweeps:
         """Ask for the end of what should have ended, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            await self.ask_for_ends()
+            while await self.ask_for_ends():
+                pass
 
     async def ask_for_ends(self) -> int:
-        """How many there were."""
+        """How many there were; a long backlog comes in parts."""
         now = self._now()
         tasks = await self._store.overdue(now)
         if tasks:

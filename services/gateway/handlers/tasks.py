@@ -101,6 +101,7 @@ class Tasks:
         new = merge.accepted(task, self.now())
         there = await self.store.accept(Accepting(new, raw))
         if there is not None:
+            await self.store.watch(there.place)
             return there
         if await publish_now(self.bus, raw):
             self.sweeps.confirmed(new.place)

@@ -12,14 +12,13 @@ from typing import Any
 
 import orjson
 from mcp.types import INTERNAL_ERROR, INVALID_REQUEST
-from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.requests import Request
 from starlette.types import Receive, Send
 
 from interlock.errors import InterlockError, Unavailable
 from services.gateway.handlers.calls import Calls, Listener, Wanted
 from services.gateway.http.answers import refused
-from services.gateway.http.mcp import CALL, Exchange
+from services.gateway.http.mcp import CALL, MODERN, Exchange
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -166,7 +165,7 @@ def _plain(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:
         message.get("jsonrpc") == "2.0"
         and _is_id(message.get("id"))
         and isinstance(meta, dict)
-        and meta.get(VERSION) == LATEST_MODERN_VERSION
+        and meta.get(VERSION) == MODERN
         and isinstance(meta.get(CAPABILITIES), dict)
         and _is_id(meta.get("progressToken", 0))
         and params.keys() <= PARAMS
@@ -185,7 +184,7 @@ def _routed(headers: RawHeaders, name: str) -> bool:
         == [
             (b"mcp-method", CALL.encode()),
             (b"mcp-name", name.encode()),
-            (b"mcp-protocol-version", LATEST_MODERN_VERSION.encode()),
+            (b"mcp-protocol-version", MODERN.encode()),
         ]
     )
 

@@ -29,6 +29,8 @@ from services.gateway.http.body import parse_request, read_body
 from services.gateway.model import Offer
 
 CALL = "tools/call"
+MODERN = "2026-07-28"
+"""The first protocol without sessions; later ones sort behind it."""
 INVALID_REQUEST = -32600
 EXCHANGE = "interlock.exchange"
 

@@ -18,13 +18,12 @@ from mcp.server.context import CallNext, HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PaginatedRequestParams
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.errors import Refused, Unavailable
 from services.gateway.handlers.calls import Calls, Listener
 from services.gateway.handlers.visible import Visible
-from services.gateway.http.mcp import CALL, EXCHANGE, Exchange
+from services.gateway.http.mcp import CALL, EXCHANGE, MODERN, Exchange
 from services.gateway.model import Offer
 
 LIST = "tools/list"
@@ -61,7 +60,7 @@ class Protocol:
         result: dict[str, Any] = {"tools": [self._definition(*one) for one in page]}
         if len(left) > len(page):
             result["nextCursor"] = page[-1][0]
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if ctx.protocol_version >= MODERN:
             result |= {"resultType": "complete", "ttlMs": FRESH_MS, "cacheScope": "private"}
         return result
 
@@ -80,7 +79,7 @@ class Protocol:
         exchange = _exchange(ctx)
         if exchange.wanted is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
-        modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        modern = ctx.protocol_version >= MODERN
         listener = Listener(progress=_progress(ctx), modern=modern)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)

@@ -14,7 +14,7 @@ Wake = Callable[[Place], None]
 """Told of a task that another replica knows news of."""
 MOST_PROGRESS = 1000
 """From this many entries on a log takes no more progress, only milestones."""
-REPUBLISH_AFTER = 2.0
+REPUBLISH_AFTER = 5.0
 """Seconds after which what was accepted and not confirmed is published again."""
 GRACE = 60.0
 """Seconds past a deadline from which on the end of a task is asked for, every `GRACE` seconds."""

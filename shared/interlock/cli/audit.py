@@ -1,18 +1,20 @@
 """`interlock audit`: what happened, and the proof that nobody edited it since."""
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import typer
 
-from interlock.cli.connection import Json, Target, answered, ask, request
+from interlock.cli.connection import Json, answered, ask, request
 from interlock.cli.output import CANNOT, NO, print_fields, print_json, print_line, print_table, say
-from interlock.cli.words import words
+from interlock.errors import Refused
 
 if TYPE_CHECKING:
-    from interlock.ledger import Report
+    from interlock.identity.statements import Trust
+    from interlock.ledger import FolderAnchor, Report
     from interlock.sdk import Interlock
 
 app = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
@@ -100,6 +102,9 @@ def verify(  # noqa: PLR0913 one option for each place
         Path | None,
         typer.Option(help="Folder of checkpoints; of the data folder's ledger `<data>/anchor`."),
     ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the ledger's database, such as PostgreSQL's.")
+    ] = None,
     no_anchor: Annotated[
         bool, typer.Option("--no-anchor", help="Leave the data folder's anchor out.")
     ] = False,
@@ -109,25 +114,54 @@ def verify(  # noqa: PLR0913 one option for each place
     as_json: Json = False,
 ) -> None:
     """Verify a ledger here, offline: edits, gaps, cuts, causes and ends. Exit code 1: it fails."""
-    target: Target = context.obj
-    folder = keys or target.data / "keys"
-    if anchor is None and export is None and not no_anchor:
-        anchor = target.data / "anchor"
-
-    def work() -> "Report":
-        from interlock.cli import ledger  # noqa: PLC0415 cryptography, which few commands need
-
-        if export is not None:
-            return ledger.verify_file(export, folder, anchor)
-        return ledger.verify_database(target.data, folder, anchor)
-
-    report = answered(work)
+    data: Path = context.obj.data
+    if export is None and anchor is None and not no_anchor:
+        anchor = data / "anchor"
+    place = export or database or data / "audit.db"
+    report = answered(lambda: _verified(place, keys or data / "keys", anchor))
     if as_json:
         print_json(report.as_data())
     else:
         print_line(report.text())
     if not report.ok:
         raise typer.Exit(NO)
+
+
+def _verified(place: Path | str, keys: Path, anchor: Path | None) -> "Report":
+    """Of an export, of a database by its URL, or of an SQLite file."""
+    from interlock.identity.keys import load_trust  # noqa: PLC0415 few commands need cryptography
+    from interlock.ledger import SIGNER, FolderAnchor, verify_export  # noqa: PLC0415 as above
+
+    trust = load_trust(keys)
+    if not any(service == SIGNER for service, _ in trust.keys):
+        raise Refused(
+            f"there is no `{SIGNER}.pub.json` in `{keys}`, the key that proves checkpoints: name "
+            "its folder with `--keys`"
+        )
+    if anchor is not None and not anchor.is_dir():
+        raise Refused(f"there is no anchor at `{anchor}`: it is a folder of checkpoints")
+    kept = None if anchor is None else FolderAnchor(anchor)
+    if isinstance(place, Path) and place.suffix != ".db":
+        return verify_export(place, trust, kept)
+    if isinstance(place, Path) and not place.is_file():
+        raise Refused(
+            f"there is no ledger at `{place}`: name an export, a data folder (`interlock --data`), "
+            "or a database (`--database`)"
+        )
+    url = place if isinstance(place, str) else f"sqlite:///{place.absolute()}"
+    return asyncio.run(_of_database(url, trust, kept))
+
+
+async def _of_database(url: str, trust: "Trust", anchor: "FolderAnchor | None") -> "Report":
+    from interlock.ledger.database import verify_database  # noqa: PLC0415 few commands need SQL
+    from interlock.storage import Database  # noqa: PLC0415 as above
+
+    database = Database(url, schema="audit")
+    try:
+        now = datetime.now(UTC)  # noqa: TID251 the edge of this process
+        return await verify_database(database, trust, anchor, now)
+    finally:
+        await database.close()
 
 
 def _about(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -140,6 +174,8 @@ def _about(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _step(record: dict[str, Any]) -> str:
+    from interlock.sdk.words import words  # noqa: PLC0415 half a second that `--help` saves
+
     at = datetime.fromisoformat(record["stated_at"] or record["arrived_at"])
     what = record["type"].removeprefix("interlock.").rpartition(".")[0] or record["type"]
     body = record["body"] if isinstance(record["body"], dict) else {}

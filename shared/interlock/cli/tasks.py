@@ -7,7 +7,6 @@ import typer
 
 from interlock.cli.connection import Json, ask, request, seconds
 from interlock.cli.output import NO, print_fields, print_json, print_line, print_table, say
-from interlock.cli.words import words
 
 if TYPE_CHECKING:
     from interlock.sdk import Event, Interlock, Outcome
@@ -145,5 +144,7 @@ def _print_event(event: "Event", as_json: bool) -> None:
     if as_json:
         print_line(json.dumps({"id": event.id, "type": event.type, "data": event.data}))
         return
+    from interlock.sdk.words import words  # noqa: PLC0415 half a second that `--help` saves
+
     at = str(event.data.get("time", ""))[11:23]
     print_line(f"{at}  {event.type:<18}  {words(event.data)}".rstrip())

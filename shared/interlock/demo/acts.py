@@ -1,19 +1,17 @@
 """The acts, in their order."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
-from interlock.cli.ledger import verify_database
 from interlock.contracts.task import TaskState
 from interlock.demo.cast import Cast
 from interlock.demo.client import call_over_mcp
-from interlock.demo.stage import Stage, control
+from interlock.demo.stage import Stage, command, control
 from interlock.demo.teller import Teller, expect
 from interlock.demo.watching import executed, follow, held, until
 from interlock.embedded import attach
 from interlock.errors import Refused
-from interlock.ledger import Report
 from interlock.sdk import BusAgent, Submission
 
 ENDS = {state.value for state in TaskState if state.final}
@@ -160,10 +158,14 @@ async def audited(teller: Teller, stage: Stage, cast: Cast) -> None:
         for name, task in list(teller.tasks):
             trail = await until(partial(_trail, cast, task), _is_whole)
             step.say(f"{name:<9} {' → '.join(trail)}")
-        report = await until(lambda: _verified(stage), _is_proven)
-        expect(report.ok and report.anchored, report.text())
-        step.facts["report"] = report.as_data()
-        step.quote(report.text())
+        report = await until(
+            lambda: cast.operator.request("POST", "/audit/v1/verify", {}), _is_proven
+        )
+        step.facts["report"] = report
+        code, said = await command(stage, "audit", "verify")
+        step.say("interlock audit verify (needs the ledger, the anchor and a public key only):")
+        step.quote(said)
+        expect(code == 0 and report["anchored"], "the ledger does not hold")
 
 
 async def _trail(cast: Cast, task: str) -> list[str]:
@@ -180,15 +182,9 @@ def _is_whole(trail: list[str]) -> bool:
     return any(one.split()[-1] in ENDS for one in trail)
 
 
-def _is_proven(report: Report) -> bool:
+def _is_proven(report: Mapping[str, Any]) -> bool:
     """Whether every record is behind a signed checkpoint and every task has its end."""
-    unproven = sum(shard.unproven for shard in report.shards)
-    return not report.ok or not (unproven or report.open_count)
-
-
-async def _verified(stage: Stage) -> Report:
-    keys, anchor = stage.data / "keys", stage.data / "anchor"
-    return await asyncio.to_thread(verify_database, stage.data, keys, anchor)
+    return not report["ok"] or not (report["unproven"] or report["tasks"]["open"])
 
 
 ACTS: tuple[Act, ...] = (

@@ -165,6 +165,16 @@ def _tail(log: Path) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
+async def command(stage: Stage, *words: str) -> tuple[int, str]:
+    """A command as a person would type it: its exit code, and what it printed."""
+    options = ["-m", "interlock.cli", "--url", stage.url, "--data", str(stage.data)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *options, *words, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode().strip()
+
+
 async def control(stage: Stage, method: str, path: str, body: Any = None) -> Any:
     """The CRM's own side door: what it executed, and which calls shall fail."""
     async with (

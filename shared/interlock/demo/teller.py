@@ -1,15 +1,21 @@
 """What the audience sees: lines as things happen, or one JSON object per step."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from interlock.cli.output import print_line
-from interlock.cli.words import words
 from interlock.errors import InterlockError
 from interlock.sdk import Event
+from interlock.sdk.words import words
+
+
+def print_line(text: str) -> None:
+    """One line on standard output, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 class Surprise(Exception):

@@ -5,7 +5,8 @@ import stat
 from pathlib import Path
 
 from interlock.sdk import BusAgent, Interlock, Submission
-from tests.components.world import SCOPE, World
+from tests.components.crm import SCOPE
+from tests.components.world import World
 from tests.interlock.cli.conftest import Cli, Ran
 
 SEARCH = ("task", "submit", "crm", "search_opportunities", "{}")

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.components.world import SCOPE, World, permit
+from tests.components.crm import SCOPE
+from tests.components.world import World, permit
 from tests.interlock.cli.conftest import Cli
 
 SEARCH = ("task", "submit", "crm", "search_opportunities", '{"query": "contoso"}')
@@ -115,10 +117,10 @@ def test_an_unknown_outcome_is_settled_once(agent: Cli, operator: Cli, governed:
     assert json.loads(lines[-1])["type"] == "task.settled"
 
 
-def _held(operator: Cli, task: str) -> list[dict[str, dict[str, str]]]:
+def _held(operator: Cli, task: str) -> list[dict[str, Any]]:
     """What is held, once the task is."""
     for _ in range(200):
-        found: list[dict[str, dict[str, str]]] = operator.json("task", "held")
+        found: list[dict[str, Any]] = operator.json("task", "held")
         if any(one["task"]["id"] == task for one in found):
             return found
     raise AssertionError("the task was not held")

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.components.world import World, world
 
-TestServer.__test__ = False  # type: ignore[attr-defined]  # its name looks like a test's
+TestServer.__test__ = False  # its name looks like a test's
 
 
 @dataclass

@@ -25,9 +25,9 @@ def told(number: int, name: str, **data: Any) -> str:
     return f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-async def events(gateway: Gateway, **options: float) -> list[Event]:
+async def events(gateway: Gateway, patience: float = 30.0) -> list[Event]:
     async with Interlock(gateway.url, "key") as client:
-        return [event async for event in client.task(TASK).events(**options)]
+        return [event async for event in client.task(TASK).events(patience=patience)]
 
 
 async def test_a_call_carries_the_key_and_gives_the_outcome(gateway: Gateway) -> None:
