@@ -30,8 +30,8 @@ check: $(READY) ## lint, format, types, walls
 test: check ## check, then every test (ARGS="-k deny" for some)
 	@$(BIN)/pytest $(ARGS)
 
-chaos: $(READY) ## only the tests that kill processes under load
-	@$(BIN)/pytest -m chaos $(ARGS)
+chaos: $(READY) ## the tests that kill processes under load, at full size
+	@INTERLOCK_CHAOS=full $(BIN)/pytest -m chaos $(ARGS)
 
 bench: $(READY) ## measure what DESIGN promises, as ratios in one run
 	@$(BIN)/python -m tests.bench $(ARGS)

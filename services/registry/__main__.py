@@ -1,11 +1,12 @@
 """`python -m services.registry`: builds everything that lives as long as the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from interlock.bus import Group
+from interlock.contracts.task import TaskKind
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from services.registry.handlers import Registry
@@ -36,9 +37,14 @@ async def build(host: Host) -> AsyncIterator[Parts]:
 
     yield Parts(
         http=routes(Door(registry, relay, host.tokens, settings.wait_limit)),
-        group=Group("registry", registry.routes()),
+        group=Group("registry", registry.routes(), wants=about_an_inspection),
         background=[sweep],
     )
+
+
+def about_an_inspection(attributes: Mapping[str, str]) -> bool:
+    """All but a few task events are about calls, which are no concern of the catalogue."""
+    return attributes.get("ce_taskkind") == TaskKind.INSPECT
 
 
 service = Service("registry", build)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -57,17 +57,19 @@ class Load:
         async with asyncio.timeout(PATIENCE), self._more:
             await self._more.wait_for(lambda: len(self.asked) >= count)
 
-    async def ended(self) -> dict[str, Outcome]:
-        """How each task ended, once it has; the gateway is asked until it says so."""
+    async def ended(self, within: float = PATIENCE) -> dict[str, Outcome]:
+        """How each task ended, once it has; after `within` seconds, where it stands."""
         free = asyncio.Semaphore(IN_FLIGHT)
+        found: dict[str, Outcome] = {}
 
-        async def one(task: str) -> Outcome:
+        async def one(task: str) -> None:
             async with free:
-                return await self.repeat(lambda: self._end(task))
+                await self.repeat(lambda: self._end(task, found))
 
-        async with asyncio.timeout(PATIENCE):
-            found = await asyncio.gather(*map(one, self.asked))
-        return {outcome.id: outcome for outcome in found}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await asyncio.gather(*map(one, self.asked))
+        return found
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do it again while nobody is there."""
@@ -86,16 +88,15 @@ class Load:
         (task,) = await self.agent.submit([Submission(key, SERVER, tool, arguments(tool, n))])
         return task
 
-    async def _end(self, task: str) -> Outcome:
+    async def _end(self, task: str, found: dict[str, Outcome]) -> None:
         try:
-            found = await self.client.task(task).outcome(5)
+            found[task] = outcome = await self.client.task(task).outcome(2)
         except Refused as error:
             if error.code != "not_found":
                 raise
             raise Unavailable("auth has not spoken yet") from None
-        if not found.state.final:
-            raise Unavailable(f"it is `{found.state}`")
-        return found
+        if not outcome.state.final:
+            raise Unavailable(f"it is `{outcome.state}`")
 
 
 @asynccontextmanager

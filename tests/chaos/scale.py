@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
+
 FULL = os.environ.get("INTERLOCK_CHAOS") == "full"
+MARKS = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600 if FULL else 120)]
+"""Of every module here that starts a suite."""
 
 
 def scaled(little: int, full: int) -> int:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from tests.chaos.load import load_on
-from tests.chaos.scale import scaled
+from tests.chaos.scale import MARKS, scaled
 from tests.chaos.truth import faults_of
 from tests.components.crm import REPEATABLE, SERVER, arguments
 from tests.components.suite import Suite, until
 from tests.components.world import World, world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 KILLS = scaled(2, 6)
 WAVE = 40
 
@@ -55,7 +54,6 @@ class Door:
                 self.seen[f"{answer.status}: {told}"] += 1
 
 
-@pytest.mark.slow
 async def test_a_dead_broker_costs_503_with_retry_after_and_no_task(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         door = Door(here)

@@ -4,22 +4,19 @@ import asyncio
 import random
 from pathlib import Path
 
-import pytest
-
 from interlock.contracts.task import TaskState
 from interlock.sdk import Interlock, Outcome, TaskHandle
-from tests.chaos.scale import scaled
+from tests.chaos.scale import MARKS, scaled
 from tests.chaos.truth import settled_ledger
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SCOPE, SERVER, arguments
 from tests.components.suite import until
 from tests.components.world import World, permit, world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 TASKS = scaled(60, 300)
 S = TaskState
 
 
-@pytest.mark.slow
 async def test_a_cancel_before_during_and_after_has_one_end_each(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         async with Interlock(here.suite.url, here.key) as client:
@@ -33,7 +30,6 @@ async def test_a_cancel_before_during_and_after_has_one_end_each(tmp_path: Path)
         await one_end_each(here, [before, again, once, after], tmp_path)
 
 
-@pytest.mark.slow
 async def test_a_cancel_at_any_moment_has_one_end_and_at_most_one_call(tmp_path: Path) -> None:
     chance = random.Random(11)
     with world(tmp_path) as here:

@@ -4,26 +4,23 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from interlock.contracts.outcomes import TaskDenied
 from interlock.contracts.requests import CallAuthorized, TaskAuthenticated
 from interlock.contracts.task import TaskState
 from interlock.contracts.topics import SERVICES
 from interlock.sdk import Interlock
 from tests.chaos.load import Load, load_on
-from tests.chaos.scale import scaled
+from tests.chaos.scale import MARKS, scaled
 from tests.chaos.tap import Tap, tapped
 from tests.chaos.truth import faults_of, settled_ledger
 from tests.components.crm import NOT_REPEATABLE, SCOPE, SERVER, arguments
 from tests.components.suite import Suite, until
 from tests.components.world import World, permit, world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 TASKS = scaled(100, 500)
 
 
-@pytest.mark.slow
 async def test_deliveries_twice_and_in_any_order_change_nothing(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         async with tapped(here.suite.bus_url, repeats=True) as tap, load_on(here) as load:
@@ -44,7 +41,6 @@ async def test_deliveries_twice_and_in_any_order_change_nothing(tmp_path: Path) 
             assert dead(here.suite) == 0
 
 
-@pytest.mark.slow
 async def test_a_policy_changed_between_two_deliveries_of_a_task_decides_it_once(
     tmp_path: Path,
 ) -> None:

@@ -6,24 +6,21 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from interlock.contracts.topics import SERVICES
 from tests.chaos.load import Load, load_on
-from tests.chaos.scale import FULL, scaled
+from tests.chaos.scale import FULL, MARKS, scaled
 from tests.chaos.truth import faults_of, states
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE
 from tests.components.suite import Suite, until
 from tests.components.world import World, world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 TASKS = scaled(200, 500)
-WAVE = scaled(20, 100)
+WAVE = scaled(20, 40)
 PACE = 0.25
 """Seconds between two waves: services that start again need a share of the CPU."""
 
 
-@pytest.mark.slow
 async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -42,7 +39,6 @@ async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
         record_property("ended", states(ended))
 
 
-@pytest.mark.slow
 async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -9,24 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from interlock.contracts.outcomes import TaskSettled
 from interlock.contracts.task import TaskState
 from interlock.runtime.supervisor import free_port
 from tests.chaos.load import load_on
-from tests.chaos.scale import scaled
+from tests.chaos.scale import MARKS, scaled
 from tests.chaos.test_kills import under_way
 from tests.chaos.truth import faults_of, read_ledger
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE
 from tests.components.suite import Suite, answers, until
 from tests.components.world import world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 TASKS = scaled(60, 300)
 
 
-@pytest.mark.slow
 async def test_a_worker_that_lost_its_leases_calls_nothing_again_and_settles_what_it_knows(
     tmp_path: Path,
 ) -> None:

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from interlock.contracts.topics import SERVICES
 from tests.chaos.load import load_on
-from tests.chaos.scale import FULL, scaled
+from tests.chaos.scale import MARKS, scaled
 from tests.chaos.test_broker import kill_broker
 from tests.chaos.test_kills import kill_service, slow_down, under_way, waves
 from tests.chaos.truth import faults_of, states
@@ -21,15 +19,13 @@ from tests.components.crm import NOT_REPEATABLE
 from tests.components.suite import Suite, until
 from tests.components.world import world
 
-pytestmark = pytest.mark.chaos
+pytestmark = MARKS
 ROUNDS = scaled(3, 20)
 SEED = int(os.environ.get("INTERLOCK_CHAOS_SEED", "1"))
 STANDSTILL = 4.0
 """Seconds: longer than a lease (3 s) and than a consumer counts as alive (3 s)."""
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600 if FULL else 120)
 async def test_each_task_ends_once_in_a_storm(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -92,14 +92,15 @@ async def faults_of(
         found.append(f"the ledger is not whole: {ledger.report.text()}")
     for task, tool in tasks.items():
         ends, outcome = ledger.ends.get(task, []), ended.get(task)
-        wrong = _wrong(tool, outcome, ends, calls[task])
+        wrong = wrong_with(tool, outcome, ends, calls[task])
         found += [f"{task} ({tool}, {outcome and outcome.state}): {one}" for one in wrong]
     return found
 
 
-def _wrong(tool: str, outcome: Outcome | None, ends: list[str], calls: int) -> Iterator[str]:
+def wrong_with(tool: str, outcome: Outcome | None, ends: list[str], calls: int) -> Iterator[str]:
+    """What is not as promised, of one task: the gateway's word, the ledger's, the upstream's."""
     if outcome is None or not outcome.state.final:
-        yield "it did not end"
+        yield f"it did not end, the ledger has these ends: {ends}"
         return
     own = [end for end in ends if end in ENDS]
     if len(own) != 1:

@@ -85,7 +85,9 @@ class Suite:
         everyone = self._everyone()
         self.process.kill()
         self.process.wait()
-        psutil.wait_procs(everyone[1:], timeout=10)
+        _, left = psutil.wait_procs(everyone[1:], timeout=10)
+        for one in left:  # elsewhere nothing ties them to it
+            one.kill()
 
     def stop(self) -> None:
         """Tell it to stop, and wait."""

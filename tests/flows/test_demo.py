@@ -43,6 +43,7 @@ def test_every_step_of_the_demo_is_as_it_says(tmp_path: Path) -> None:
     assert ends["unknown"] == ["task.unknown"]
     for name in ("allowed", "retried", "approved", "bus", "legacy", "git"):
         assert ends[name] == ["task.succeeded"], name
+        assert steps[name]["events"][-1]["attempts"], f"{name}: the end came without its facts"
     assert "crm:export" in str(steps["denied"]["said"])
     report = steps["audit"]["report"]
     assert (report["ok"], report["anchored"], report["unproven"]) == (True, True, 0)

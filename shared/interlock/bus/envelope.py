@@ -16,8 +16,9 @@ F_co = TypeVar("F_co", bound=Fact, covariant=True)
 class Raw:
     """A message as it travels: CloudEvents attributes (binary mode) beside the body's bytes.
 
-    Attributes: `ce_id ce_source ce_type ce_subject ce_time ce_tenant ce_cause traceparent` and
-    the suite's `mac` (`<key id>:<hex>`). What cannot be a header on some transport is not used.
+    Attributes: `ce_id ce_source ce_type ce_subject ce_time ce_tenant ce_cause ce_taskkind
+    traceparent` and the suite's `mac` (`<key id>:<hex>`). What cannot be a header on some
+    transport is not used.
     """
 
     topic: Topic

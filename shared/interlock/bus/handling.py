@@ -58,6 +58,9 @@ class Handling:
         outcomes: list[Outcome] = []
         work: list[Work] = []
         for delivery in deliveries:
+            if not self._group.wants(delivery.raw.attributes):
+                outcomes.append(Done(delivery))
+                continue
             opened = self._open(delivery.raw)
             if isinstance(opened, InterlockError):
                 outcomes.append(self._verdicts.on(delivery, opened))

@@ -1,6 +1,6 @@
 """What a bus promises. Every adapter passes `tests/interlock/bus`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -54,6 +54,9 @@ class Group:
     name: str
     routes: Sequence[Route] = ()
     keep: Callable[[Sequence[Arrival]], Awaitable[None]] | None = None
+    wants: Callable[[Mapping[str, str]], bool] = lambda attributes: True
+    """What of its topics concerns it, by attributes that nobody has checked yet. The rest is
+    acknowledged unread: it costs a group nothing that others' traffic shares its topic."""
     ready: Callable[[], bool] = lambda: True
     """While False the group stops reading (its published state is stale, its store is away)."""
     limits: Limits = field(default=Limits())

@@ -13,6 +13,7 @@ from interlock.bus.port import dead_topic
 from interlock.contracts.ids import EventId, derived
 from interlock.contracts.message import Fact
 from interlock.contracts.registry import MESSAGES
+from interlock.contracts.task import TaskFact
 from interlock.contracts.topics import TOPOLOGY, Topic
 from interlock.errors import Forged, InterlockError, Unreadable
 
@@ -99,6 +100,8 @@ class Stamp:
             "ce_time": self.now().isoformat(),
             "ce_tenant": fact.tenant_id,
         }
+        if isinstance(fact, TaskFact):
+            attributes["ce_taskkind"] = fact.task.kind.value
         if cause:
             attributes["ce_cause"] = cause
         if traceparent:

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.connection import Json, request
+from interlock.cli.connection import Json, request, seconds
 from interlock.cli.output import NO, print_fields, print_json, print_table, say
 
 app = typer.Typer(help="The catalogue of upstream servers.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The server's name.")]
+Tool = Annotated[str, typer.Argument(help="The tool's name.")]
 COLUMNS = ("name", "lifecycle", "environment", "risk", "owner_team", "tools")
 WAIT = 20
 
@@ -85,6 +86,47 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 def inspect(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Ask the server for its tools again."""
     _inspected(request(context, "POST", f"/registry/v1/servers/{name}/inspect", {}, WAIT), as_json)
+
+
+@app.command()
+def tool(  # noqa: PLR0913 one option for each setting of a tool
+    context: typer.Context,
+    name: Name,
+    tool: Tool,
+    *,
+    required_scope: Annotated[
+        list[str] | None, typer.Option(help="Beside its server's; may be repeated.")
+    ] = None,
+    risk: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
+    repeatable: Annotated[
+        bool | None,
+        typer.Option("--repeatable/--not-repeatable", help="Whether a repeat is safe."),
+    ] = None,
+    timeout: Annotated[str | None, typer.Option(help="Of one attempt: `30s`, `2m`.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Set what a tool asks for and how it is called; what is left out stays."""
+    asked = {
+        "required_scopes": required_scope,
+        "risk": risk,
+        "repeatable": repeatable,
+        "timeout_seconds": seconds(timeout) if timeout else None,
+    }
+    body = {"tools": {tool: {field: said for field, said in asked.items() if said is not None}}}
+    _show(request(context, "PATCH", f"/registry/v1/servers/{name}", body), as_json)
+
+
+@app.command()
+def accept(
+    context: typer.Context,
+    name: Name,
+    tool: Tool,
+    reason: Annotated[str, typer.Option(help="Why; kept in its history.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Believe a tool's definition that changed at the server; until then it is held back."""
+    path = f"/registry/v1/servers/{name}/tools/{tool}/accept"
+    _show(request(context, "POST", path, {"reason": reason}), as_json)
 
 
 @app.command()

@@ -40,6 +40,21 @@ def submit(  # noqa: PLR0913 one option for each field of a task
     _show(ask(context, work), as_json)
 
 
+@app.command("list")
+def list_tasks(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Own tasks, the newest first."""
+    found = request(context, "GET", f"/v1/tasks?limit={limit}")["tasks"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("id", "state", "server", "tool", "created_at", "code", "reason")
+    print_table(columns, [[one.get(name) for name in columns] for one in found], "no tasks")
+
+
 @app.command()
 def show(context: typer.Context, task: Id, as_json: Json = False) -> None:
     """Where a task stands, or how it ended."""

@@ -54,6 +54,8 @@ async def serving(
                 access_log=False,
                 lifespan="off",
                 ws="none",
+                proxy_headers=False,
+                server_header=False,
                 timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
                 timeout_keep_alive=75,
             )

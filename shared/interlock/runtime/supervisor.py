@@ -7,16 +7,20 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
 
+import aiohttp
 import structlog
 import uvicorn
 
 from interlock.contracts.topics import SERVICES
 from interlock.embedded import tie, valkey
+from interlock.errors import Refused
 from interlock.identity.keys import load_keyring, load_trust
 from interlock.runtime.door import ROOT
 from interlock.runtime.edge import Edge
-from interlock.runtime.main import Server, bind, until_signal
+from interlock.runtime.main import CANNOT_START, Server, bind, until_signal
 from interlock.runtime.settings import SuiteSettings
 
 log = structlog.get_logger()
@@ -42,6 +46,8 @@ class Supervisor:
     bus_url: str
     services: Sequence[str] = SERVICES
     children: dict[str, Child] = field(default_factory=dict)
+    hopeless: "asyncio.Future[str]" = field(default_factory=asyncio.Future)
+    """Done when a service cannot start: its name. It said itself why."""
 
     def ports(self) -> dict[str, int]:
         """Where each service listens now."""
@@ -54,6 +60,21 @@ class Supervisor:
             for child in self.children.values():
                 tasks.create_task(self._keep(child))
 
+    async def ready(self) -> None:
+        """Until every service has said that it is ready."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+            for name in self.services:
+                while not await self._says_ready(session, name):  # noqa: ASYNC110 another process
+                    await asyncio.sleep(FIRST_DELAY)
+
+    async def _says_ready(self, session: aiohttp.ClientSession, name: str) -> bool:
+        port = self.ports().get(name)
+        try:
+            async with session.get(f"http://127.0.0.1:{port}/health/ready") as answer:
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
     async def _keep(self, child: Child) -> None:
         delay = FIRST_DELAY
         loop = asyncio.get_running_loop()
@@ -64,6 +85,10 @@ class Supervisor:
                 code = await process.wait()
             finally:
                 await self._end(process)
+            if code == CANNOT_START and child.starts == 1:
+                if not self.hopeless.done():
+                    self.hopeless.set_result(child.name)
+                return
             delay = FIRST_DELAY if loop.time() - began > HEALTHY else delay
             log.warning("service.died", service=child.name, code=code, again_in=delay)
             await asyncio.sleep(delay)
@@ -118,18 +143,29 @@ async def supervised(settings: SuiteSettings) -> AsyncIterator[Supervisor]:
         if bus_url is None:
             bus_url = (await stack.enter_async_context(valkey(settings.data / "valkey"))).url
         supervisor = Supervisor(settings, bus_url)
-        work = asyncio.create_task(supervisor.run())
-        stack.push_async_callback(_stop, work)
         edge = Edge(supervisor.ports, ROOT)
         await edge.open()
         stack.push_async_callback(edge.close)
         server = Server(
-            uvicorn.Config(edge, log_config=None, access_log=False, lifespan="off", ws="none")
+            uvicorn.Config(
+                edge,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
+            )
         )
         http = asyncio.create_task(server.serve(sockets=[door]))
+        stack.push_async_callback(_close, server, http)
+        work = asyncio.create_task(supervisor.run())
+        stack.push_async_callback(_stop, work)  # first: the services end their streams
         yield supervisor
-        server.should_exit = True
-        await asyncio.wait([http])
+
+
+async def _close(server: Server, http: "asyncio.Task[None]") -> None:
+    server.should_exit = True
+    await asyncio.wait([http])
 
 
 async def _stop(work: "asyncio.Task[None]") -> None:
@@ -139,8 +175,17 @@ async def _stop(work: "asyncio.Task[None]") -> None:
 
 
 async def supervise(settings: SuiteSettings, started: Callable[[], None]) -> None:
-    """Until SIGTERM or SIGINT."""
-    async with until_signal() as stop, supervised(settings):
-        started()
-        await stop.wait()
+    """Until SIGTERM or SIGINT. `Refused` where a service cannot start."""
+    async with until_signal() as stop, supervised(settings) as supervisor:
+        stopped = asyncio.ensure_future(stop.wait())
+        ready = asyncio.ensure_future(supervisor.ready())
+        ends: set[asyncio.Future[Any]] = {stopped, supervisor.hopeless}
+        await asyncio.wait({ready, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if not any(end.done() for end in ends):
+            started()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        stopped.cancel()
         log.info("suite.stopping")
+    if supervisor.hopeless.done():
+        raise Refused(f"service `{supervisor.hopeless.result()}` cannot start: see above why")

@@ -1,17 +1,17 @@
 """What the bus tells becomes metrics and spans."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
-import structlog
 from opentelemetry.trace import SpanKind
 
 from interlock.bus.envelope import Envelope
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces
 
-log = structlog.get_logger()
+NOBODY_LISTENS = nullcontext()
 
 
 class BusObserver:
@@ -20,13 +20,17 @@ class BusObserver:
     def __init__(self, metrics: Metrics, traces: Traces) -> None:
         self._metrics = metrics
         self._traces = traces
+        self._handled = cache(metrics.handled.labels)
+        self._settled = cache(metrics.latency.labels)
 
-    @contextmanager
-    def handling(self, group: str, envelope: Envelope[Any]) -> Iterator[None]:
+    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None]:
         """A consumer span below the message's own trace (OpenTelemetry messaging conventions)."""
         if not self._traces.exports or envelope.traceparent is None:
-            yield
-            return
+            return NOBODY_LISTENS
+        return self._consuming(group, envelope)
+
+    @contextmanager
+    def _consuming(self, group: str, envelope: Envelope[Any]) -> Iterator[None]:
         with self._traces.span(
             group,
             f"process {envelope.raw.topic}",
@@ -43,7 +47,7 @@ class BusObserver:
             yield
 
     def handled(self, group: str, type_: str, seconds: float) -> None:
-        self._metrics.handled.labels(group, type_).inc()
+        self._handled(group, type_).inc()
 
     def failed(self, group: str, type_: str, error: BaseException) -> None:
         self._metrics.failed.labels(group, type_).inc()
@@ -55,4 +59,4 @@ class BusObserver:
         self._metrics.parked.labels(group, code).inc()
 
     def settled(self, group: str, messages: int, seconds: float) -> None:
-        self._metrics.latency.labels(group).observe(seconds)
+        self._settled(group).observe(seconds)

@@ -14,10 +14,12 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _W3C = TraceContextTextMapPropagator()
+IDS = RandomIdGenerator()
 
 
 class Traces:
@@ -40,6 +42,10 @@ class Traces:
         self, service: str, name: str, parent: str | None, kind: SpanKind, **attributes: Any
     ) -> Iterator[Span]:
         """A span below the W3C `traceparent` text `parent`, current while the block runs."""
+        if not self.exports:
+            with trace.use_span(_passing(parent), record_exception=False) as passing:
+                yield passing
+            return
         with self.tracer(service).start_as_current_span(
             name, context=context_of(parent), kind=kind, attributes=attributes
         ) as span:
@@ -49,6 +55,19 @@ class Traces:
         """Send what is waiting."""
         if self.exports:
             self._provider.shutdown()
+
+
+def _passing(parent: str | None) -> Span:
+    """A span that nobody records: it only carries the trace on, or begins one, unsampled."""
+    above = trace.get_current_span(context_of(parent)).get_span_context()
+    carried = SpanContext(
+        above.trace_id if above.is_valid else IDS.generate_trace_id(),
+        IDS.generate_span_id(),
+        is_remote=False,
+        trace_flags=above.trace_flags if above.is_valid else TraceFlags.get_default(),
+        trace_state=above.trace_state if above.is_valid else None,
+    )
+    return NonRecordingSpan(carried)
 
 
 def context_of(traceparent: str | None) -> Context | None:

@@ -65,9 +65,9 @@ class Forger:
             deadline=now() + timedelta(minutes=10),
         )
 
-    def put(self, fact: Fact, source: str) -> str:
+    def put(self, fact: Fact, source: str, event_id: str | None = None) -> str:
         """Append it to its topic in the name of a service; the event's id."""
-        made = secrets.token_hex(16)
+        made = event_id or secrets.token_hex(16)
         raw = Stamp(source, self.keyring, now).state(fact, made, None, None)
         with closing(Redis.from_url(self.here.suite.bus_url)) as redis:
             fields: dict[Any, Any] = {**raw.attributes, "data": raw.body}

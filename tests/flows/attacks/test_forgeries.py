@@ -5,8 +5,9 @@ from typing import TypeVar
 
 import pytest
 
+from interlock.contracts.ids import derived
 from interlock.contracts.message import Fact
-from interlock.contracts.outcomes import TaskApproved, TaskParked, TaskSucceeded
+from interlock.contracts.outcomes import TaskApproved, TaskFailed, TaskParked, TaskSucceeded
 from interlock.contracts.requests import CallAuthorized, TaskAuthenticated
 from interlock.contracts.task import Principal, PrincipalKind, Task
 from interlock.identity.keys import load_signer
@@ -107,6 +108,24 @@ def test_a_forged_approval_lets_nothing_run(attacked: World, forger: Whose) -> N
     assert [one["state"] for one in decided] == ["held"]
     assert attacked.crm.calls()[held] == 0
     attacked.suite.ask("DELETE", f"/v1/tasks/{held}", token=attacked.key)
+
+
+def test_a_forgery_under_the_id_of_a_true_message_does_not_take_its_place(
+    attacked: World,
+) -> None:
+    who = Forger.outside(attacked)
+    held = hold(attacked)
+    forged = TaskFailed(task=who.task(task_id=held), code="forged", reason="it is not so")
+    true = TaskSucceeded.type
+    ids = [derived(held, "invocation", true, 1, seq) for seq in range(4)]
+    for event_id in ids:
+        who.parked("gateway", who.put(forged, "invocation", event_id))
+    attacked.suite.ask("POST", f"/policy/v1/tasks/{held}/approve", {})
+    until(lambda: state(attacked, held) == "succeeded", "it succeeded", within=15)
+    stated(attacked, held, TaskSucceeded)
+    (record,) = [one for one in who.records(task=held) if one["type"] == true]
+    assert record["id"] in ids, "the forged ids were not those of the true message"
+    assert attacked.crm.calls()[held] == 1
 
 
 def test_an_agent_cannot_approve_what_it_asked_for(attacked: World) -> None:

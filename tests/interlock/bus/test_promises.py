@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,17 @@ from interlock.bus import Arrival, Bus, Effects, Envelope, Group, Limits, Raw, R
 from interlock.contracts.ids import EventId
 from interlock.contracts.outcomes import TaskDenied, TaskParked
 from interlock.contracts.requests import CallAuthorized, CancelRequested, TaskAuthenticated
+from interlock.contracts.task import TaskKind
 from interlock.contracts.topics import Topic, topics_of
 from interlock.errors import Forged, Unavailable
-from interlock.testing.build import authenticated, authorized, cancel_requested, denied, raw
+from interlock.testing.build import (
+    authenticated,
+    authorized,
+    cancel_requested,
+    denied,
+    raw,
+    task,
+)
 from tests.interlock.bus.harness import (
     QUICK,
     Seen,
@@ -146,6 +155,25 @@ async def test_a_known_type_without_a_handler_is_acknowledged(bus: Bus) -> None:
         await bus.publish([raw(authenticated()), raw(cancel_requested())])
         await eventually(lambda: in_flight(bus), lambda left: left == 0)
     assert await bus.letters("policy") == []
+
+
+async def test_what_does_not_concern_a_group_is_acknowledged_unread(bus: Bus) -> None:
+    seen = Seen()
+
+    async def note(event: Envelope[TaskAuthenticated]) -> Effects:
+        await seen.add(event.body.task.id)
+        return []
+
+    inspection = task("task-2").model_copy(update={"kind": TaskKind.INSPECT})
+    group = replace(
+        policy(on(TaskAuthenticated, note)),
+        wants=lambda attributes: attributes.get("ce_taskkind") == TaskKind.INSPECT,
+    )
+    async with running(bus, group):
+        await bus.publish([raw(authenticated("task-1")), raw(authenticated(inspection))])
+        await seen.count(1)
+        await eventually(lambda: in_flight(bus), lambda left: left == 0)
+    assert seen.items == ["task-2"]
 
 
 async def test_a_failing_message_is_retried_then_parked_with_its_history(bus: Bus) -> None:

@@ -20,6 +20,20 @@ def test_a_server_is_added_inspected_and_moved(operator: Cli, governed: World) -
     assert operator.json("server", "inspect", "second")["inspected"]
 
 
+def test_a_tool_is_set_and_an_unknown_one_is_named(operator: Cli, governed: World) -> None:
+    operator("server", "add", "fourth", "--url", f"{governed.crm.url}/mcp", *OWNER)
+    options = ("--required-scope", "crm:export", "--risk", "high", "--timeout", "2m")
+    shown = operator.json("server", "tool", "fourth", "export_customers", *options)
+    (tool,) = (one for one in shown["tools"] if one["name"] == "export_customers")
+    assert (tool["required_scopes"], tool["risk"]) == (["crm:export"], "high")
+    assert (tool["timeout_seconds"], tool["repeatable"]) == (120, True)
+    shown = operator.json("server", "tool", "fourth", "export_customers", "--not-repeatable")
+    (tool,) = (one for one in shown["tools"] if one["name"] == "export_customers")
+    assert (tool["risk"], tool["repeatable"]) == ("high", False)
+    assert operator("server", "tool", "fourth", "tea", "--risk", "low").code == 1
+    assert operator("server", "accept", "fourth", "tea").code == 1
+
+
 def test_an_illegal_move_names_the_legal_ones(operator: Cli, governed: World) -> None:
     operator("server", "add", "third", "--url", f"{governed.crm.url}/mcp", *OWNER)
     ran = operator("server", "move", "third", "monitored")

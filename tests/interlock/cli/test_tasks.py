@@ -31,6 +31,13 @@ def test_a_call_is_submitted_waited_for_and_shown(agent: Cli) -> None:
     assert agent.json("task", "show", outcome["id"])["result"] == outcome["result"]
 
 
+def test_own_tasks_are_listed_newest_first(agent: Cli) -> None:
+    tasks = [agent.json(*SEARCH)["id"] for _ in range(2)]
+    listed = agent.json("task", "list", "--limit", "2")
+    assert [one["id"] for one in listed] == tasks[::-1]
+    assert tasks[1] in agent.ok("task", "list").out
+
+
 def test_a_call_can_be_followed_from_its_beginning(agent: Cli) -> None:
     task = agent.json(*SEARCH)["id"]
     lines = agent.ok("task", "watch", task, "--json").out.splitlines()

@@ -171,6 +171,8 @@ async def test_a_cancel_of_a_running_call_ends_as_what_is_known(
     await rig.send(build.cancel_requested(of))
     end = await rig.end()
     assert isinstance(end, ends)
+    if isinstance(end, TaskUnknown):
+        assert end.code == "cancel_unconfirmed"
     assert not slow.answer.is_set()
 
 

@@ -171,6 +171,17 @@ async def test_an_end_is_written_once_and_only_under_its_lease(journal: Journal)
     assert known is not None and known.told == (OUTCOME,)
 
 
+async def test_an_older_lease_of_the_same_holder_is_over_too(journal: Journal) -> None:
+    await journal.insert([entry()])
+    old = await claimed(journal)
+    await journal.write([Back(old, 1, (), NOON)])
+    new = await claimed(journal)
+    assert new.lease.owner == old.lease.owner
+    (lost,) = await journal.write([end(old)])
+    (kept,) = await journal.write([end(new)])
+    assert (lost.done, kept.done) == (False, True)
+
+
 async def test_a_row_that_is_to_stop_does_not_go_back(journal: Journal) -> None:
     await journal.insert([entry(owner="a")])
     (known,) = await journal.insert([entry(control=STOP)])

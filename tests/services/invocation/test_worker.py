@@ -29,6 +29,7 @@ from services.invocation.clients import (
     UpstreamAnswer,
     UpstreamCall,
 )
+from services.invocation.handlers.ends import OWN_SECONDS
 from services.invocation.model import Limits, State
 from tests.services.invocation.rig import (
     RESULT,
@@ -313,6 +314,7 @@ async def test_what_could_not_be_told_is_told_once_the_bus_is_back(opening: Open
     rig = opening(slow.upstream)
     await rig.send(authorized(task()))
     await slow.called()
+    await rig.bus.drain()
     rig.bus.away = True
     slow.answer.set()
     await rig.until(lambda: not rig.worker.busy)
@@ -329,9 +331,12 @@ async def test_a_restart_tells_what_the_last_process_could_not(opening: Opener) 
     rig = opening(slow.upstream)
     await rig.send(authorized(task()))
     await slow.called()
+    await rig.bus.drain()
     rig.bus.away = True
     slow.answer.set()
     await rig.stop()
     assert rig.stated(TaskSucceeded) == []
     rig.bus.away = False
+    began = rig.clock()
     assert isinstance(await opening().end(), TaskSucceeded)
+    assert rig.clock() - began < timedelta(seconds=OWN_SECONDS), "a start waits for nobody"

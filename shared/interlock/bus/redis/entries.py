@@ -23,8 +23,8 @@ OURS = b"x_"
 NAMES = {
     name.encode(): name
     for name in (
-        "ce_specversion ce_id ce_source ce_type ce_subject ce_time ce_tenant ce_cause"
-        " traceparent mac"
+        "ce_specversion ce_id ce_source ce_type ce_subject ce_time ce_tenant ce_cause ce_taskkind"
+        " ce_taskkind traceparent mac"
     ).split()
 }
 Fields = list[bytes]

@@ -7,8 +7,7 @@ connecting, authentication and TLS stay redis-py's.
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
@@ -25,17 +24,12 @@ PATIENCE = 10.0
 """Seconds within which a server that is there answers anything that does not block."""
 
 
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Say `Unavailable` for whatever keeps Redis from serving us."""
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the bus does not serve: {_words(error)}") from error
+AWAY = (RedisError, OSError, TimeoutError)
+"""Whatever keeps Redis from serving us."""
 
 
-def refused(error: ResponseError) -> Unavailable:
-    """An answer that says no."""
+def refused(error: Exception) -> Unavailable:
+    """What to say for one of those, or for an answer that says no."""
     return Unavailable(f"the bus does not serve: {_words(error)}")
 
 
@@ -63,23 +57,26 @@ class Line:
 
     async def write(self, packed: bytes) -> None:
         """Write commands that are packed already; connects where that is needed."""
-        with reachable():
-            if self._connection is None:
-                async with asyncio.timeout(PATIENCE):
-                    self._connection = await self._pool.get_connection()
+        try:
             async with asyncio.timeout(PATIENCE):
+                if self._connection is None:
+                    self._connection = await self._pool.get_connection()
                 await self._connection.send_packed_command(packed, check_health=False)
+        except AWAY as error:
+            raise refused(error) from error
 
     async def answers(self, count: int, within: float = PATIENCE) -> list[Any]:
         """The next `count` answers, or `Unavailable`; then the connection is dropped."""
         read, answers = self._connection.read_response, []
-        with reachable():
+        try:
             async with asyncio.timeout(within):
                 for _ in range(count):
                     try:
                         answers.append(await read(timeout=math.inf))
                     except ResponseError as refusal:
                         answers.append(refusal)
+        except AWAY as error:
+            raise refused(error) from error
         return answers
 
     async def drop(self) -> None:
