@@ -39,9 +39,7 @@ class Unavailable(InterlockError):
 
     code = "unavailable"
 
-    def __init__(
-        self, detail: str, *, code: str | None = None, retry_after: float = 1.0
-    ) -> None:
+    def __init__(self, detail: str, *, code: str | None = None, retry_after: float = 1.0) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
 

@@ -84,4 +84,3 @@ class DeadlinePassed(TaskFact):
 
     type = "interlock.task.deadline_passed.v1"
     topic = Topic.TASK_CONTROL
-

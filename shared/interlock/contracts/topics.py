@@ -51,9 +51,7 @@ TOPOLOGY: Mapping[Topic, TopicSpec] = MappingProxyType(
         Topic.TASK_AUTHORIZED_CALL: TopicSpec(
             frozenset({"policy"}), ("invocation", "audit"), frozenset({"invocation"})
         ),
-        Topic.TASK_CONTROL: TopicSpec(
-            frozenset({"gateway"}), ("policy", "invocation", "audit")
-        ),
+        Topic.TASK_CONTROL: TopicSpec(frozenset({"gateway"}), ("policy", "invocation", "audit")),
         Topic.TASK_EVENTS: TopicSpec(
             frozenset(SERVICES) - {"audit"}, ("gateway", "registry", "audit")
         ),

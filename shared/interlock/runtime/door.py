@@ -8,9 +8,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlock.bus.redis.document import Document
+from interlock.errors import Refused
+from interlock.identity.asgi import problem
 from interlock.runtime.host import Running
 from interlock.runtime.operations import operations
 from interlock.runtime.pages import pages
@@ -33,6 +35,34 @@ class ByFirstSegment:
         await self._applications.get(segment, self._otherwise)(scope, receive, send)
 
 
+class Bounded:
+    """Refuses bodies beyond a limit, in bytes, however they are sent (RFC 9110 §15.5.14)."""
+
+    def __init__(self, application: ASGIApp, limit: int) -> None:
+        self._application = application
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                raise self._too_large()
+            return message
+
+        said = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+        if said.isdigit() and int(said) > self._limit:
+            await problem(self._too_large())(scope, receive, send)
+            return
+        await self._application(scope, bounded, send)
+
+    def _too_large(self) -> Refused:
+        return Refused(f"the body is larger than `{self._limit}` bytes", code="too_large")
+
+
 def application(running: Sequence[Running], process: Process) -> ASGIApp:
     """Everything that this process serves: its services, their operations, health and metrics."""
     applications: dict[str, ASGIApp] = {}
@@ -43,9 +73,8 @@ def application(running: Sequence[Running], process: Process) -> ASGIApp:
         if name == ROOT:
             root = Starlette(routes=[*_own_routes(running, process), *routes])
             routes = []
-        applications[name] = Starlette(
-            routes=[Mount(f"/{name}", routes=[*operations(one, process), *routes])]
-        )
+        mounted = Starlette(routes=[Mount(f"/{name}", routes=[*operations(one, process), *routes])])
+        applications[name] = Bounded(mounted, process.settings.body_limit)
     return ByFirstSegment(applications, root)
 
 

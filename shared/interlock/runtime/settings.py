@@ -33,6 +33,8 @@ class SuiteSettings(BaseSettings):
     """`auto`: console lines on a terminal, JSON elsewhere."""
     prefix: str = "interlock:"
     """Before every Redis key, so that suites can share a server."""
+    body_limit: int = 1 << 20
+    """Bytes that a request to any door but the gateway's (its own setting) may have."""
     drain_seconds: float = 20.0
     """How long a stop may take: requests in hand, batches in hand, telemetry."""
 
