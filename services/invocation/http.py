@@ -1,10 +1,10 @@
 """Invocation's door: the journal, single tasks, and settling what nobody knows."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,19 +15,18 @@ from interlock.identity.asgi import answered, authenticate
 from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, require
 from interlock.identity.tokens import Tokens
+from interlock.runtime.bodies import Body, body
+from interlock.runtime.pages import takes
 from services.invocation.handlers import Settling, Verdict
 from services.invocation.model import State
 from services.invocation.settings import Command
 from services.invocation.store import Journal, Page
 
-B = TypeVar("B", bound=BaseModel)
 MOST = 1000
 
 
-class Settle(BaseModel):
+class Settle(Body):
     """How an unknown task had ended, and how one knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     outcome: Settlement
     reason: str = Field(min_length=1, max_length=2000)
@@ -59,10 +58,11 @@ class Door:
         page = await self._settling.found(caller.principal.tenant, request.path_params["id"])
         return JSONResponse(_shown(page))
 
+    @takes(Settle)
     async def settle(self, request: Request) -> Response:
         """Say how an `unknown` task had ended: once, and by whom."""
         caller = await self._caller(request, Right.TASKS_SETTLE)
-        asked = await _body(request, Settle)
+        asked = await body(request, Settle)
         result = None if asked.result is None else orjson.dumps(asked.result).decode()
         verdict = Verdict(asked.outcome, caller.principal, asked.reason, result)
         page = await self._settling.settle(
@@ -79,20 +79,6 @@ class Door:
         caller = await authenticate(request, self._tokens)
         require(caller, right)
         return caller
-
-
-async def _body(request: Request, model: type[B]) -> B:
-    try:
-        return model.model_validate_json(await request.body() or b"{}")
-    except ValidationError as error:
-        violations = [
-            {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
-            for one in error.errors(include_url=False, include_input=False)
-        ]
-        told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
-        raise Refused(
-            f"the request is not valid: {told}", code="invalid", data={"violations": violations}
-        ) from None
 
 
 def _state(request: Request) -> State | None:

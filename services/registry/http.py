@@ -2,9 +2,9 @@
 
 import asyncio
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,26 +18,21 @@ from interlock.contracts.catalogue import (
     ServerRecord,
 )
 from interlock.contracts.ids import ServerName
-from interlock.errors import Refused
 from interlock.identity.asgi import answered, authenticate, preferred_wait
 from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, has, require
 from interlock.identity.tokens import Tokens
+from interlock.runtime.bodies import Body, body
 from interlock.runtime.pages import takes
 from interlock.runtime.relay import Relay
 from services.registry.decide import REVIEWED
 from services.registry.handlers import Registry
 from services.registry.model import Entry, Similar, ToolChange
 
-B = TypeVar("B", bound=BaseModel)
 LOOK_AGAIN = 0.05
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NewServer(_Body):
+class NewServer(Body):
     """What an owner says of a server when registering it."""
 
     name: ServerName
@@ -55,7 +50,7 @@ class NewServer(_Body):
     tags: tuple[str, ...] = ()
 
 
-class ToolEdit(_Body):
+class ToolEdit(Body):
     """What an owner may set of a tool."""
 
     repeatable: bool | None = None
@@ -64,7 +59,7 @@ class ToolEdit(_Body):
     timeout_seconds: float | None = Field(default=None, gt=0, le=3600)
 
 
-class ServerEdit(_Body):
+class ServerEdit(Body):
     """What an owner may change; what is left out stays."""
 
     capability: str | None = Field(default=None, min_length=1, max_length=200)
@@ -80,7 +75,7 @@ class ServerEdit(_Body):
     tools: dict[str, ToolEdit] = Field(default_factory=dict)
 
 
-class MoveServer(_Body):
+class MoveServer(Body):
     """Where to, and why. `retire_on` goes with `deprecated`."""
 
     to: Lifecycle
@@ -88,7 +83,7 @@ class MoveServer(_Body):
     retire_on: date | None = None
 
 
-class AcceptTool(_Body):
+class AcceptTool(Body):
     """Why a changed definition is believed."""
 
     reason: str = ""
@@ -209,21 +204,6 @@ class Door:
         caller = await self._caller(request, right)
         name = request.path_params["name"]
         return caller, await self._registry.found(caller.principal.tenant, name)
-
-
-async def body(request: Request, model: type[B]) -> B:
-    """The request's JSON body; `Refused` (`invalid`) names all that is wrong."""
-    try:
-        return model.model_validate_json(await request.body() or b"{}")
-    except ValidationError as error:
-        violations = [
-            {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
-            for one in error.errors(include_url=False, include_input=False)
-        ]
-        told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
-        raise Refused(
-            f"the request is not valid: {told}", code="invalid", data={"violations": violations}
-        ) from None
 
 
 def _matches(record: ServerRecord, asked: Any) -> bool:

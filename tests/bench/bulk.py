@@ -16,16 +16,9 @@ from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
 from tests.bench.governed import prepare
-from tests.bench.suite import Suite, suite, upstream
+from tests.components.suite import Suite, suite, upstream
 
 CHUNK = 250
-
-
-def bus_url(running: Suite) -> str:
-    """The embedded bus of a suite on this machine."""
-    from interlock.embedded import attach  # noqa: PLC0415 only here
-
-    return asyncio.run(attach(running.data / "valkey"))
 
 
 async def publish(url: str, key: AgentKey, tasks: int) -> str:
@@ -58,7 +51,7 @@ def measure(running: Suite, echo: str, tasks: int) -> dict[str, Any]:
     public = key.as_dict(private=False)
     running.ask("POST", "/auth/v1/agents/bench/keys", {"public_key": public})
     agent = AgentKey.of("default", "bench", dict(key.as_dict(private=True)))
-    url = bus_url(running)
+    url = running.bus_url
     before, already = running.cpu(), succeeded(running)
     began = time.perf_counter()
     asyncio.run(publish(url, agent, tasks))

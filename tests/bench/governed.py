@@ -10,12 +10,13 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.bench.suite import Suite, quantile, suite, upstream
+from tests.components.suite import Suite, suite, upstream
 
 VERSION = "2026-07-28"
 META = {
@@ -76,6 +77,12 @@ async def side_by_side(caller: Caller, in_flight: int, seconds: float) -> tuple[
     began = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(in_flight)))
     return len(took) / (time.perf_counter() - began), took
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The value below which a share `q` of them lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def prepare(running: Suite, echo: str) -> str:

@@ -1,23 +1,17 @@
 """What requests to auth's door may say."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from starlette.requests import Request
 
 from interlock.contracts.ids import AgentName, TenantId
-from interlock.errors import Refused
+from interlock.runtime.bodies import Body, invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$", max_length=255)]
 """RFC 6749 §3.3."""
-
-
-class Body(BaseModel):
-    """Unknown fields are mistakes here, not news from the future."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AgentBody(Body):
@@ -86,18 +80,6 @@ class Page(Body):
     limit: int = Field(default=100, ge=1, le=1000)
 
 
-B = TypeVar("B", bound=BaseModel)
-
-
-async def body(request: Request, model: type[B]) -> B:
-    """The request's JSON body; `Refused` (`invalid`) names all that is wrong."""
-    content = await request.body()
-    try:
-        return model.model_validate_json(content or b"{}")
-    except ValidationError as error:
-        raise invalid(error) from None
-
-
 def named(name: str) -> str:
     """An agent's name in a path, where a new one may stand."""
     try:
@@ -112,18 +94,6 @@ def page(request: Request) -> Page:
         return Page.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise invalid(error) from None
-
-
-def invalid(error: ValidationError) -> Refused:
-    """All that is wrong, without the values, which may be secret."""
-    violations = [
-        {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
-        for one in error.errors(include_url=False, include_input=False)
-    ]
-    told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
-    return Refused(
-        f"the request is not valid: {told}", code="invalid", data={"violations": violations}
-    )
 
 
 def shown(moment: datetime | None) -> str | None:

@@ -14,10 +14,10 @@ from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, require
 from interlock.identity.tokens import Tokens
 from interlock.policy import builtin_policies, load
+from interlock.runtime.bodies import Body, body
 from interlock.runtime.relay import Relay
 from services.policy import decide
 from services.policy.handlers.rulebook import Rulebook
-from services.policy.http.body import Body, body
 from services.policy.model import PolicyVersion
 
 LARGEST = 256 * 1024

@@ -12,10 +12,10 @@ from interlock.identity.asgi import answered, authenticate
 from interlock.identity.caller import Caller
 from interlock.identity.roles import Right, has, require
 from interlock.identity.tokens import Tokens
+from interlock.runtime.bodies import Body, body
 from interlock.runtime.relay import Relay
 from services.policy import decide
 from services.policy.handlers.approvals import Approvals, Reply
-from services.policy.http.body import Body, body
 from services.policy.model import Approval, Decision
 
 
