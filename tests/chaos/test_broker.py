@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.chaos.load import load_on
 from tests.chaos.scale import MARKS, scaled
@@ -54,6 +55,7 @@ class Door:
                 self.seen[f"{answer.status}: {told}"] += 1
 
 
+@pytest.mark.promise("outage")
 async def test_a_dead_broker_costs_503_with_retry_after_and_no_task(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         door = Door(here)

@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from interlock.contracts.outcomes import TaskDenied
 from interlock.contracts.requests import CallAuthorized, TaskAuthenticated
 from interlock.contracts.task import TaskState
@@ -21,6 +23,7 @@ pytestmark = MARKS
 TASKS = scaled(100, 500)
 
 
+@pytest.mark.promise("any-order")
 async def test_deliveries_twice_and_in_any_order_change_nothing(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         async with tapped(here.suite.bus_url, repeats=True) as tap, load_on(here) as load:
@@ -41,6 +44,7 @@ async def test_deliveries_twice_and_in_any_order_change_nothing(tmp_path: Path) 
             assert dead(here.suite) == 0
 
 
+@pytest.mark.promise("once-decided")
 async def test_a_policy_changed_between_two_deliveries_of_a_task_decides_it_once(
     tmp_path: Path,
 ) -> None:

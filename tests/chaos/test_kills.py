@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from interlock.contracts.topics import SERVICES
 from tests.chaos.load import Load, load_on
 from tests.chaos.scale import FULL, MARKS, scaled
@@ -21,6 +23,7 @@ PACE = 0.25
 """Seconds between two waves: services that start again need a share of the CPU."""
 
 
+@pytest.mark.promise("survives")
 async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -39,6 +42,7 @@ async def test_each_task_ends_once_though_everything_is_killed_in_the_middle(
         record_property("ended", states(ended))
 
 
+@pytest.mark.promise("separate")
 async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -48,6 +48,7 @@ class TestOfAnyForger:
         assert attacked.crm.calls()[task.id] == 0
 
 
+@pytest.mark.promise("forged")
 @pytest.mark.parametrize("service", ["gateway", "auth", "registry"])
 def test_a_grant_with_the_key_of_another_service_is_never_executed(
     attacked: World, service: str

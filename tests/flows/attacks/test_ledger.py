@@ -133,6 +133,7 @@ def test_a_ledger_that_nobody_touched_holds(copy: Path) -> None:
     assert report["unproven"] == 0
 
 
+@pytest.mark.promise("tamper-evident")
 @pytest.mark.parametrize(("tamper", "faults"), FOUND, ids=[one[0].__name__ for one in FOUND])
 def test_a_tampered_ledger_is_found(copy: Path, tamper: Tamper, faults: set[str]) -> None:
     with closing(sqlite3.connect(copy / "audit.db")) as database:

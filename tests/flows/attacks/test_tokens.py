@@ -140,6 +140,7 @@ def test_the_operators_key_is_no_part_of_any_log(attacked: World) -> None:
         assert secret.rpartition("_")[2] not in said
 
 
+@pytest.mark.promise("revoked")
 @pytest.mark.slow
 @pytest.mark.chaos
 def test_a_revoked_key_is_refused_by_every_process_within_a_second(tmp_path: Path) -> None:

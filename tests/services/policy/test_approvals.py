@@ -232,6 +232,7 @@ async def test_a_rule_without_approvers_takes_any_approver(
 # -- of what --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("approvals")
 async def test_an_approval_is_for_the_request_that_was_looked_at(twin: World) -> None:
     await hold(twin)
     with pytest.raises(Refused, match="look at it again") as refused:

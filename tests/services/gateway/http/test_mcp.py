@@ -26,6 +26,7 @@ SLOW = headers() | {"Accept": "*/*"}
 PATHS = pytest.mark.parametrize("given", [headers(), SLOW], ids=["lean", "sdk"])
 
 
+@pytest.mark.promise("clients")
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("path", ["/mcp", "/servers/crm/mcp"])
 async def test_the_official_client_lists_and_calls(gateway: Gateway, era: str, path: str) -> None:

@@ -101,6 +101,7 @@ async def test_the_trace_of_the_caller_goes_on(gateway: Gateway) -> None:
     assert trace in (gateway.authority.asked[0].traceparent or "")
 
 
+@pytest.mark.promise("idempotent")
 async def test_a_key_is_one_task_whatever_is_repeated(gateway: Gateway) -> None:
     headers = WAIT | {"Idempotency-Key": "order-1"}
     async with gateway.client() as client:
@@ -147,6 +148,7 @@ async def test_a_tool_that_the_caller_may_not_use_is_policys_to_deny(gateway: Ga
     assert gateway.authority.asked[0].body.task.tool == "export"
 
 
+@pytest.mark.promise("listed")
 async def test_lists_follow_the_permissions_of_each(gateway: Gateway) -> None:
     async with gateway.client("other") as client:
         assert (await client.get("/v1/tools")).json()["tools"] == []

@@ -51,6 +51,7 @@ async def test_milestones_come_as_they_happen_and_end_with_the_outcome(gateway: 
     assert seen[-1][1]["result"] == {"content": []}
 
 
+@pytest.mark.promise("resumes")
 async def test_a_stream_resumes_behind_the_last_event_on_any_replica(suite: World) -> None:
     suite.authority.judge = start
     async with suite.gateway() as one, suite.gateway() as two:
