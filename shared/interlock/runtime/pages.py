@@ -5,6 +5,7 @@ The page itself is plain HTML of ours, so it needs no network and no script.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
@@ -14,6 +15,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+
+from interlock.contracts.message import Fact
+from interlock.contracts.registry import MESSAGES
+from interlock.contracts.topics import TOPOLOGY, Topic, TopicSpec
 
 BODY = "__interlock_body__"
 STYLE = """
@@ -48,7 +53,7 @@ def openapi(services: Mapping[str, Sequence[BaseRoute]], url: str) -> dict[str, 
         for route in routes:
             if not isinstance(route, Route):
                 continue
-            for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+            for method in sorted((route.methods or {"POST"}) - {"HEAD"}):
                 operation = _operation(route, prefix.strip("/") or "gateway")
                 paths.setdefault(prefix + route.path, {})[method.lower()] = operation
     return {
@@ -63,7 +68,8 @@ def openapi(services: Mapping[str, Sequence[BaseRoute]], url: str) -> dict[str, 
 
 def _operation(route: Route, tag: str) -> dict[str, Any]:
     endpoint = inspect.unwrap(route.endpoint)
-    summary, _, more = (inspect.getdoc(endpoint) or route.name).partition("\n")
+    named = route.name.replace("_", " ").capitalize()
+    summary, _, more = (inspect.getdoc(endpoint) or named).partition("\n")
     operation: dict[str, Any] = {
         "tags": [tag],
         "summary": summary,
@@ -103,7 +109,7 @@ def pages(
         return JSONResponse(document())
 
     async def asyncapi(request: Request) -> Response:
-        return HTMLResponse(_events_page(told()))
+        return HTMLResponse(_events_page())
 
     async def asyncapi_json(request: Request) -> Response:
         return JSONResponse(told())
@@ -139,12 +145,12 @@ def _docs_page(document: Mapping[str, Any]) -> str:
 
 def _shown(method: str, path: str, operation: Mapping[str, Any]) -> str:
     verb = method.upper()
-    more = f"<p>{escape(operation['description'])}</p>" if "description" in operation else ""
+    more = f"<p>{_prose(operation['description'])}</p>" if "description" in operation else ""
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         more += f"<pre>{escape(_fields(schema))}</pre>"
     head = f'<span class="verb {verb}">{verb}</span><code>{escape(path)}</code> '
-    return f"<details><summary>{head}{escape(operation['summary'])}</summary>{more}</details>"
+    return f"<details><summary>{head}{_prose(operation['summary'])}</summary>{more}</details>"
 
 
 def _fields(schema: Mapping[str, Any]) -> str:
@@ -158,14 +164,29 @@ def _fields(schema: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _events_page(document: Mapping[str, Any]) -> str:
-    sections = []
-    for name, channel in sorted(document.get("channels", {}).items()):
-        messages = "".join(f"<li><code>{escape(one)}</code></li>" for one in channel["messages"])
-        said = escape(channel.get("description", ""))
-        sections.append(f"<h2>{escape(name)}</h2><p>{said}</p><ul>{messages}</ul>")
+def _events_page() -> str:
+    sections = [_topic(topic, spec) for topic, spec in TOPOLOGY.items()]
     return _page(
         "Interlock events",
-        "<h1>Interlock events</h1><p>As a document: "
-        f'<a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3).</p>{"".join(sections)}',
+        "<h1>Interlock events</h1><p>CloudEvents 1.0 in binary mode; each body is the JSON of one "
+        'message. As a document: <a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3). HTTP: '
+        f'<a href="/docs">docs</a>.</p>{"".join(sections)}',
     )
+
+
+def _topic(topic: Topic, spec: TopicSpec) -> str:
+    by, groups = ", ".join(sorted(spec.publishers)), ", ".join(spec.groups)
+    messages = "".join(_message(one) for one in MESSAGES.values() if one.topic is topic)
+    return f"<h2>{topic}</h2><p>Published by {by}; consumed by {groups}.</p>{messages}"
+
+
+def _message(message: type[Fact]) -> str:
+    told = inspect.cleandoc(message.__doc__ or "")
+    fields = escape(_fields(message.model_json_schema()))
+    head = f"<code>{message.type}</code> {_prose(told.partition(chr(10))[0])}"
+    return f"<details><summary>{head}</summary><pre>{fields}</pre></details>"
+
+
+def _prose(text: str) -> str:
+    """Text of a docstring as HTML."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

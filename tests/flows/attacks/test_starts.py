@@ -7,13 +7,15 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from interlock.runtime.supervisor import free_port
+from tests.components.crm import REPEATABLE, SERVER, arguments
 from tests.components.suite import Suite
-from tests.components.world import World
+from tests.components.world import World, world
 
 BAD_POLICY = (
     "permit (principal, action, resource);\n\nforbid (principal, acton, resource)\nwhen { };\n"
@@ -106,3 +108,21 @@ def test_a_suite_that_was_killed_starts_again_on_its_folder(tmp_path: Path) -> N
         assert suite.ask("GET", "/auth/v1/whoami")["roles"]
     finally:
         suite.stop()
+
+
+@SEPARATE
+def test_a_client_that_listens_does_not_keep_a_suite_from_stopping(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    with world(tmp_path, *more) as here:
+        here.crm.fail(REPEATABLE, "delay", seconds=120)
+        body = {"server": SERVER, "tool": REPEATABLE, "arguments": arguments(REPEATABLE, 1)}
+        task = here.suite.ask("POST", "/v1/tasks", body, here.key, wait=0)["id"]
+        line = HTTPConnection("127.0.0.1", here.suite.port, timeout=30)
+        with closing(line):
+            path, token = f"/v1/tasks/{task}/events", f"Bearer {here.key}"
+            line.request("GET", path, headers={"Authorization": token})
+            stream = line.getresponse()
+            assert stream.readline().startswith(b"id: ")
+            here.suite.stop()
+            stream.read()
