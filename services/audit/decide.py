@@ -19,6 +19,7 @@ from interlock.contracts.requests import CallAuthorized
 from interlock.contracts.task import Principal, PrincipalKind, TaskFact
 from interlock.contracts.topics import Topic
 from interlock.errors import InterlockError, Refused
+from interlock.identity.roles import DEFAULT_TENANT
 from interlock.ledger import NOBODY, Entry, keep, parts
 from services.audit.model import Found, Index, Kept, Place
 
@@ -118,9 +119,13 @@ def in_causal_order(found: Sequence[Found]) -> list[Found]:
 
 
 def visible_tenants(principal: Principal, roles: Sequence[str]) -> tuple[str, ...]:
-    """Whose records a caller sees: its own tenant's, and an operator what is nobody's."""
+    """Whose records a caller sees: its own tenant's, and who runs the suite what is nobody's.
+
+    That may be any tenant's: a message that cannot be read or believed proves no tenant.
+    """
     own = (principal.tenant,)
-    return (*own, NOBODY) if WATCHERS & set(roles) else own
+    runs = principal.tenant == DEFAULT_TENANT and WATCHERS & set(roles)
+    return (*own, NOBODY) if runs else own
 
 
 def cursor_of(found: Found) -> str:

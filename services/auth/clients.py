@@ -1,21 +1,23 @@
 """What auth fetches: the discovery documents and keys of the issuers that tenants trust."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from interlock.errors import Refused
 from interlock.identity.tokens import key_set
 
 LARGEST = 512 * 1024
 """Bytes of a document."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Discovery(Protocol):
@@ -50,7 +52,8 @@ class HttpDiscovery:
 
     async def jwks(self, issuer: str) -> str:
         connector = aiohttp.TCPConnector(
-            resolver=aiohttp.ThreadedResolver() if self._private else _PublicResolver()
+            resolver=aiohttp.ThreadedResolver(),
+            socket_factory=None if self._private else _public_socket,
         )
         try:
             async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
@@ -84,8 +87,6 @@ class HttpDiscovery:
         schemes = ("https", "http") if self._private else ("https",)
         if parts.scheme not in schemes or not parts.hostname or parts.username:
             raise ValueError(f"`{url}` is no plain {' or '.join(schemes)} URL")
-        if not self._private and is_public(parts.hostname) is False:
-            raise ValueError(f"`{parts.hostname}` is no public address")
 
 
 def _object(url: str, content: bytes) -> Mapping[str, Any]:
@@ -95,32 +96,23 @@ def _object(url: str, content: bytes) -> Mapping[str, Any]:
     raise ValueError(f"`{url}` answers with no JSON object")
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves names, and finds nothing but public addresses."""
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not found or not all(is_public(one["host"]) for one in found):
-            raise OSError(f"`{host}` has no public address")
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """A socket for one address as it is dialled, whatever way a URL had of writing it."""
+    family, kind, protocol, _, (host, *_) = info
+    if not is_public(host):
+        raise PermissionError(errno.EACCES, f"`{host}` is no public address")
+    return socket.socket(family, kind, protocol)
 
 
-def is_public(host: str) -> bool | None:
-    """Whether an address is public; None where it is a name."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_global and not address.is_multicast
+def is_public(host: str) -> bool:
+    """Whether an IP address is public; one that carries an IPv4 address is as that one is."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.sixtofour or address.teredo or address.is_site_local:
+            return False
+        carried = IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else None
+        address = carried or address.ipv4_mapped or address
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _unreachable(issuer: str, why: str) -> Refused:

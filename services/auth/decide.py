@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from math import inf
 
 from interlock.contracts.access import AgentRecord
 from interlock.contracts.ids import TaskId, derived
@@ -9,6 +10,7 @@ from interlock.contracts.requests import TaskSubmitted
 from interlock.contracts.strict_json import parse_arguments
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind
 from interlock.errors import Refused
+from interlock.identity import caller
 from interlock.identity.caller import LEEWAY
 from interlock.identity.jose import Claims
 from interlock.identity.roles import RIGHTS
@@ -29,6 +31,8 @@ def believe(
     `delegation` holds the claims of the submission's delegation, signed by us.
     """
     agent = enabled(agent, submission.agent)
+    if submission.deadline.tzinfo is None:
+        raise Refused("the deadline needs a time zone", code="bad_request")
     key = verify_submission(submission, agent.public_keys)
     _require_sound(submission, now)
     parse_arguments(submission.arguments)
@@ -90,8 +94,6 @@ def _require_sound(submission: TaskSubmitted, now: datetime) -> None:
         )
     if submission.kind is TaskKind.CALL and submission.tool is None:
         raise Refused("a call names its `tool`", code="bad_request")
-    if submission.deadline.tzinfo is None:
-        raise Refused("the deadline needs a time zone", code="bad_request")
     if submission.deadline <= now:
         raise Refused("the deadline is past", code="expired")
     if submission.deadline > now + LONGEST_TASK:
@@ -131,18 +133,14 @@ def require_assertion(
     claims: Claims, client_id: str, audiences: Collection[str], now: datetime
 ) -> None:
     """`Refused` unless a client's assertion is its own, for us and short-lived (RFC 7523 §3)."""
-    given = claims.get("aud")
-    named = {given} if isinstance(given, str) else {*(given or ())}
     ends = claims.get("exp")
     if not claims.get("iss") == claims.get("sub") == client_id:
         raise Refused("`iss` and `sub` of the assertion are not the client", code="invalid_client")
-    if not named & {*audiences}:
+    if not {*caller.audiences(claims)} & {*audiences}:
         raise Refused("the assertion is not for this issuer", code="invalid_client")
-    if not isinstance(ends, int | float) or not (
-        now - LEEWAY
-        < datetime.fromtimestamp(min(ends, 2**33), now.tzinfo)
-        <= now + LONGEST_ASSERTION + LEEWAY
-    ):
+    left = ends - now.timestamp() if isinstance(ends, int | float) else -inf
+    leeway = LEEWAY.total_seconds()
+    if not -leeway < left <= LONGEST_ASSERTION.total_seconds() + leeway:
         raise Refused(
             f"`exp` of the assertion is not within `{LONGEST_ASSERTION}`", code="invalid_client"
         )

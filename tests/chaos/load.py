@@ -31,13 +31,18 @@ class Load:
     """How often nobody was there, or said 503."""
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def run(self, tasks: int, name: str = "load") -> None:
-        """Ask for `tasks` tasks: half may be repeated, a quarter comes over the bus."""
+    async def run(self, tasks: int, name: str = "load", *, follow: bool = False) -> None:
+        """Ask for `tasks` tasks: half may be repeated, a quarter comes over the bus.
+
+        With `follow` no caller asks for its next one before its last one ended.
+        """
         free = asyncio.Semaphore(IN_FLIGHT)
 
         async def one(n: int) -> None:
             async with free:
-                await self.ask(n, f"{name}-{n}")
+                task = await self.ask(n, f"{name}-{n}")
+                if follow:
+                    await self.repeat(lambda: self._end(task, {}))
 
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(one(n) for n in range(tasks)))

@@ -19,8 +19,6 @@ from tests.components.world import World, world
 pytestmark = MARKS
 TASKS = scaled(200, 500)
 WAVE = scaled(20, 40)
-PACE = 0.25
-"""Seconds between two waves: services that start again need a share of the CPU."""
 
 
 @pytest.mark.promise("survives")
@@ -64,11 +62,10 @@ async def test_each_task_ends_once_though_each_service_is_killed_in_turn(
 
 
 async def waves(load: Load, over: asyncio.Event) -> None:
-    """Work that goes on until it is over, and leaves the CPU to those that start again."""
+    """Work that goes on until it is over, never more than can be done."""
     wave = 0
     while not over.is_set():
-        await load.run(WAVE, f"wave-{wave}")
-        await asyncio.sleep(PACE)
+        await load.run(WAVE, f"wave-{wave}", follow=True)
         wave += 1
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
 
+from interlock.storage import Database
 from tests.components.required import REQUIRED, Missing, without
 from tests.components.valkey import owner
 
@@ -21,15 +21,18 @@ def test_a_redis_is_empty_and_durable_for_each_test(redis_url: str, turn: int) -
 
 @pytest.mark.parametrize("turn", [1, 2])
 async def test_a_database_is_empty_for_each_test(database_url: str, turn: int) -> None:
-    engine = create_async_engine(database_url)
+    database = Database(database_url)
+
+    def fill(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE turns (turn INTEGER)"))
+        connection.execute(text("INSERT INTO turns VALUES (:turn)"), {"turn": turn})
+
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("CREATE TABLE turns (turn INTEGER)"))
-            await connection.execute(text("INSERT INTO turns VALUES (:turn)"), {"turn": turn})
-        async with engine.connect() as connection:
-            assert (await connection.execute(text("SELECT turn FROM turns"))).all() == [(turn,)]
+        await database.run(fill)
+        kept = await database.read(lambda it: it.execute(text("SELECT turn FROM turns")).all())
+        assert kept == [(turn,)]
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 def test_a_missing_component_is_skipped_unless_it_is_required(

@@ -1,6 +1,6 @@
 """A suite with something to govern: the sample CRM, and an agent that may use all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,9 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, *arguments: str) -> Iterator[World]:
+def world(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[World]:
     """Everything up and registered."""
-    with crm() as upstream, suite(folder / "data", *arguments) as running:
+    with crm() as upstream, suite(folder / "data", *arguments, env=env) as running:
         yield prepare(running, upstream)
 
 

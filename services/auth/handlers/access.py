@@ -19,6 +19,7 @@ from interlock.contracts.task import Principal, PrincipalKind, digest_of
 from interlock.errors import Refused
 from interlock.identity import jose
 from interlock.identity.keys import write_secret
+from interlock.identity.roles import DEFAULT_TENANT
 from interlock.identity.tokens import KEY_PREFIX
 from interlock.state.port import AGENTS, API_KEYS, REVOCATIONS
 from services.auth import decide
@@ -26,7 +27,6 @@ from services.auth.handlers.stating import Stating
 from services.auth.store import Records, Store
 
 log = structlog.get_logger()
-DEFAULT_TENANT = "default"
 MOST_KEYS = 8
 """Public keys of one agent."""
 

@@ -81,7 +81,9 @@ class Delegations:
             raise Refused(
                 f"the delegation is not ours: {error.detail}", code="not_delegated"
             ) from None
-        revoked = self.revocations.get(claims["tenant"], f"user:{claims['sub']}")
-        if revoked and datetime.fromtimestamp(claims["iat"], UTC) < revoked.not_before:
-            raise Refused(f"access of user `{claims['sub']}` was revoked", code="not_delegated")
+        made = datetime.fromtimestamp(claims["iat"], UTC)
+        for field in (f"user:{claims['sub']}", f"agent:{claims['act']['sub']}"):
+            revoked = self.revocations.get(claims["tenant"], field)
+            if revoked and made < revoked.not_before:
+                raise Refused(f"access of `{field}` was revoked", code="not_delegated")
         return claims

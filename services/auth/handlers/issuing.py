@@ -16,10 +16,10 @@ from interlock.contracts.task import Principal, PrincipalKind
 from interlock.errors import Refused, Unavailable
 from interlock.identity import jose
 from interlock.identity.caller import LEEWAY
+from interlock.identity.roles import DEFAULT_TENANT
 from interlock.identity.tokens import Tokens
 from interlock.state.port import AGENTS, ISSUERS
 from services.auth import decide
-from services.auth.handlers.access import DEFAULT_TENANT
 from services.auth.handlers.stating import Stating
 from services.auth.model import Client, SigningKey
 from services.auth.store import Records, Store

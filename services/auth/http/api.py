@@ -13,13 +13,12 @@ from interlock.contracts.access import AgentRecord, ApiKeyRecord, IssuerRecord
 from interlock.contracts.task import Principal, PrincipalKind
 from interlock.errors import Refused
 from interlock.identity.asgi import answered, authenticate
-from interlock.identity.roles import RIGHTS, Right, require
+from interlock.identity.roles import DEFAULT_TENANT, RIGHTS, Right, require
 from interlock.identity.tokens import Caller, Tokens
 from interlock.runtime.bodies import body
 from interlock.runtime.relay import Relay
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, Kind
 from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
-from services.auth.handlers.access import DEFAULT_TENANT
 from services.auth.http import bodies
 from services.auth.http.bodies import page, shown
 from services.auth.store import Store

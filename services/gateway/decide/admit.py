@@ -55,12 +55,12 @@ def validator_of(definition: Mapping[str, Any]) -> Validator | None:
     leads out of the schema is never fetched.
     """
     schema = definition.get("inputSchema")
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or not isinstance(schema.get("$schema", ""), str):
         return None
-    kind = validator_for(schema, default=Draft202012Validator)
     try:
+        kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
-    except SchemaError:
+    except (SchemaError, RecursionError, ValueError):  # `$schema` may be no URL, or all too deep
         return None
     return kind(schema, registry=Registry())
 
@@ -91,6 +91,8 @@ def _violations(validator: Validator, arguments: Mapping[str, Any]) -> list[dict
                 break
     except Unresolvable:
         return []
+    except (RecursionError, OverflowError):  # unchecked is not valid
+        found.append({"at": "/", "what": "too deep, or a number too large, to be checked"})
     return sorted(found, key=lambda one: (one["at"], one["what"]))
 
 

@@ -39,6 +39,6 @@ class Projector:
                 continue
             self._waiters.tell(event.place, event)
             state = state_of(event.fact)
-            if how is Applied.STANDS and state.final:
+            if state.final and not isinstance(event.fact, TaskSettled):  # it ended before
                 self._metrics.tasks.labels(event.fact.task.kind, state).inc()
         return [None] * len(events)

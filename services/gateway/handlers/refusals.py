@@ -7,15 +7,18 @@ up while it is away is counted instead.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from interlock.bus import Bus, Raw, Stamp
 from interlock.contracts.outcomes import DoorRefused
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, Unavailable
 from interlock.identity.tokens import Caller
 
 MOST_WAITING = 10_000
 MOST_KINDS = 1_000
+LONGEST = 1_000
+"""Characters of any text that a caller may have had a hand in."""
 EVERY = 60.0
 """Seconds between statements of what is counted."""
 NOBODY = "-"
@@ -57,10 +60,10 @@ class Refusals:
             door="gateway",
             request_id=self._new_id(),
             code=error.code,
-            reason=error.detail,
+            reason=error.detail[:LONGEST],
             principal=caller.principal,
-            server=server,
-            tool=tool,
+            server=server and server[:LONGEST],
+            tool=tool and tool[:LONGEST],
         )
         self._waiting.append(self._stamp.from_journal(fact, (0, 0), None))
         self._more.set()
@@ -70,9 +73,14 @@ class Refusals:
         counting = asyncio.ensure_future(self._count())
         try:
             while True:
+                await self.flush()  # first what an outage of the bus has left
                 await self._more.wait()
                 self._more.clear()
+        except asyncio.CancelledError:
+            self.state_counts()
+            with suppress(Unavailable):
                 await self.flush()
+            raise
         finally:
             counting.cancel()
 

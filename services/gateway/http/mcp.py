@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -177,8 +177,8 @@ class McpDoor:
 
 
 def server_url(url: str, server: str) -> str:
-    """The MCP endpoint of one server alone."""
-    return f"{url}/servers/{server}/mcp"
+    """The MCP endpoint of one server alone. `server` may be any text: it stands in headers."""
+    return f"{url}/servers/{quote(server, safe='')}/mcp"
 
 
 def origins_of(url: str, allowed: tuple[str, ...]) -> frozenset[str]:

@@ -48,7 +48,7 @@ class Keys:
         return f"{self.prefix}{place.tenant}:task:{place.task_id}"
 
     def log(self, place: Place) -> str:
-        return f"{self.task(place)}:log"
+        return f"{self.prefix}{place.tenant}:log:{place.task_id}"
 
     def of(self, principal: Principal) -> str:
         user = "" if principal.user is None else f":{principal.user}"

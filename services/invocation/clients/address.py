@@ -52,7 +52,10 @@ class AddressGuard:
         if _within(address, METADATA):
             return False
         return _within(address, self._allowed) or (
-            address.is_global and not address.is_multicast and not address.is_reserved
+            address.is_global
+            and not address.is_multicast
+            and not address.is_reserved
+            and not (isinstance(address, IPv6Address) and address.is_site_local)
         )
 
     def open_socket(self, info: tuple[Any, ...]) -> socket.socket:

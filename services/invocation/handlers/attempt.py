@@ -46,6 +46,8 @@ class Holding:
     interrupted: bool = False
     """The service stops and can wait no longer."""
     call: "asyncio.Future[Try] | None" = None
+    begun: bool = False
+    """The call has got as far as its client."""
     untold: list[Raw] = field(default_factory=list)
     """What is told with its end at the latest."""
 
@@ -86,6 +88,8 @@ class Attempts:
     def _result(self, holding: Holding, call: "asyncio.Future[Try]") -> Try:
         if call.cancelled():
             why = "the service was stopped" if holding.interrupted else "the call was cancelled"
+            if not holding.begun:
+                return Try(How.NOT_SENT, f"{why} before it was made")
             return Try(How.LOST, f"{why} before the answer came")
         error = call.exception()
         if error is None:
@@ -96,7 +100,7 @@ class Attempts:
         return Try(How.LOST, f"the client failed with `{type(error).__name__}`")
 
     async def _call(self, holding: Holding, call: Call, traceparent: str | None) -> Try:
-        task = holding.job.task
+        holding.begun, task = True, holding.job.task
         connection = Connection(task.tenant, task.server, call.connection)
         async with asyncio.timeout(call.timeout + GRACE_SECONDS):
             try:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from interlock.bus import Raw
-from interlock.contracts.outcomes import Attempt, TaskSettled
+from interlock.contracts.outcomes import Attempt, TaskCancelled, TaskSettled
 from interlock.errors import Unavailable
 from services.invocation.handlers.around import Around, ended_as
 from services.invocation.handlers.combine import Combined
@@ -75,6 +75,15 @@ class Ends:
         pause = timedelta(seconds=self._around.limits.first_pause)
         return Back(job, job.attempt - 1, job.attempts, self._around.now() + pause)
 
+    async def give_back(self, job: Job) -> None:
+        """Let others make the call that was not made, unless somebody cancelled the task."""
+        control = (await self.keep(self.unused(job))).control
+        if control is not None:
+            cancelled = TaskCancelled(
+                task=job.task, by=control.by, reason=control.reason, attempts=job.attempts
+            )
+            await self.conclude(self.end(job, cancelled))
+
     # -- telling --------------------------------------------------------------------------------
 
     async def conclude(self, end: End, before: Sequence[Raw] = ()) -> Written:
@@ -87,7 +96,6 @@ class Ends:
         """Tell what was written, without making anybody wait: the relay repeats what gets lost."""
         key = end.job.lease.key
         if written.done:
-            self._count(end)
             self.aside([*before, end.raw], Told(key, settled=False))
         elif written.settled and end.late is not None:
             log.info("task.settled", task_id=end.job.task.id, outcome=end.late.settled_as.value)
@@ -124,9 +132,6 @@ class Ends:
         await self._around.bus.publish([raw for telling in tellings for raw in telling.raws])
         self._told += [telling.told for telling in tellings if telling.told is not None]
         return [None] * len(tellings)
-
-    def _count(self, end: End) -> None:
-        self._around.metrics.tasks.labels(end.job.task.kind.value, end.ended_as.value).inc()
 
     # -- the relay ------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from interlock.contracts.ids import TaskId
 from interlock.contracts.outcomes import Settlement, TaskSettled
 from interlock.contracts.task import Principal, TaskState
-from interlock.errors import Refused
+from interlock.errors import Refused, Unavailable
+from interlock.runtime.relay import saved
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.ends import Ends
 from services.invocation.model import Key
@@ -40,7 +41,7 @@ class Settling:
     async def settle(self, tenant: str, task_id: str, verdict: Verdict) -> Page:
         """Once, and only what ended `unknown`; `Refused` (`conflict`) otherwise.
 
-        Raises `Unavailable` where it is saved, but cannot be stated before the bus is back.
+        Raises `Unavailable` (`saved`) where it cannot be stated before the bus is back.
         """
         key: Key = (tenant, TaskId(task_id))
         shown = await self._around.journal.shown(key)
@@ -62,7 +63,10 @@ class Settling:
         )
         if not await self._around.journal.settle(key, Late(verdict.outcome, raw)):
             raise _not_unknown(await self.found(tenant, task_id))
-        await self._ends.tell([raw], Told(key, settled=True))
+        try:
+            await self._ends.tell([raw], Told(key, settled=True))
+        except Unavailable as error:
+            raise saved(error) from error
         return await self.found(tenant, task_id)
 
 

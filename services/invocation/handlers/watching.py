@@ -26,6 +26,7 @@ class Watching:
         self._worker = worker
         self._clock = clock
         self._seen: dict[Lease, Pulse] = {}
+        self._looked = clock()
 
     async def leases(self) -> None:
         """Take over from holders that have not moved for `lease_seconds` of our own clock.
@@ -42,6 +43,9 @@ class Watching:
             for lease, beat in beats.items()
             if not self._worker.holds(lease)
         }
+        if clock - self._looked >= self._around.limits.lease_seconds / 2:
+            self._seen = {}  # we did not look all the time: what kept us may have kept them
+        self._looked = clock
         self._seen = decide.watch(self._seen, others, clock)
         dead = decide.dead(self._seen, clock, self._around.limits)
         if dead:
@@ -55,7 +59,7 @@ class Watching:
             return
         job, control = found
         if lease.owner == self._around.owner and not self._worker.began(lease):
-            await self._ends.keep(self._ends.unused(job))
+            await self._ends.give_back(job)
             return
         next_ = self._given_up(job, control)
         log.warning("lease.recovered", task_id=job.task.id, owner=lease.owner, fence=lease.fence)

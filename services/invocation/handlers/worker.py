@@ -75,11 +75,14 @@ class Worker:
 
     async def run(self) -> None:
         """Claim whenever there is room and work, until cancelled. A claim under way ends first."""
+        clock = asyncio.get_running_loop().time
+        looked = clock()
         while True:
             self._claiming = asyncio.ensure_future(self._claim())
-            if await asyncio.shield(self._claiming):
-                continue
-            if not await self.room.changed(LOOK_SECONDS):
+            if not await asyncio.shield(self._claiming):
+                await self.room.changed(LOOK_SECONDS)
+            if clock() - looked >= LOOK_SECONDS:
+                looked = clock()
                 self.room.expect_anything()
 
     async def _claim(self) -> bool:
@@ -141,7 +144,7 @@ class Worker:
             found = await self._look(holding)
         except Unavailable as error:
             log.warning("execution.postponed", task_id=job.task.id, why=error.detail)
-            await self._ends.keep(self._ends.unused(job))
+            await self._ends.give_back(job)
             return
         if found is None:
             log.warning("lease.lost", task_id=job.task.id, fence=job.lease.fence)
@@ -149,7 +152,7 @@ class Worker:
             outcome = decide.failed(job.task, found, job.attempts)
             await self._ends.conclude(self._ends.end(job, outcome))
         elif holding.interrupted:
-            await self._ends.keep(self._ends.unused(job))
+            await self._ends.give_back(job)
         else:
             await self._call(holding, found)
 
@@ -274,4 +277,4 @@ class Worker:
             if mine and not self.holds(lease) and not self.began(lease):
                 found = await self._around.journal.leased(lease)
                 if found is not None:
-                    await self._ends.keep(self._ends.unused(found[0]))
+                    await self._ends.give_back(found[0])

@@ -43,10 +43,10 @@ def times(claims: Claims, now: datetime) -> tuple[datetime | None, datetime]:
     issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
     if expires is None:
         raise Refused("the token has no `exp`; ask its issuer for one", code="invalid_token")
-    if expires + LEEWAY <= now:
+    if expires <= now - LEEWAY:
         raise Refused(f"the token expired at `{expires.isoformat()}`", code="expired_token")
     begins = max(filter(None, (issued, _moment(claims, "nbf"))), default=None)
-    if begins is not None and begins - LEEWAY > now:
+    if begins is not None and begins > now + LEEWAY:
         raise Refused(f"the token begins at `{begins.isoformat()}`", code="invalid_token")
     return issued, expires
 

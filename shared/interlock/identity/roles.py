@@ -7,6 +7,9 @@ from typing import Protocol
 
 from interlock.errors import Refused
 
+DEFAULT_TENANT = "default"
+"""The tenant whose people run the suite: what is every tenant's, or nobody's, is theirs."""
+
 
 class Right(StrEnum):
     """One thing that a door lets through."""

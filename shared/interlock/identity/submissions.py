@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 
 from joserfc.jwk import Key, OKPKey
@@ -104,7 +104,7 @@ def _claims(submission: TaskSubmitted) -> Claims:
         "aud": AUDIENCE,
         "client_ref": submission.client_ref,
         "request_digest": requested(submission),
-        "deadline": submission.deadline.astimezone(UTC).timestamp(),
+        "deadline": submission.deadline.timestamp(),
         "delegation": digest_of(submission.delegation) if submission.delegation else None,
     }
 

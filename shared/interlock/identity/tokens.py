@@ -29,6 +29,8 @@ KEY_PREFIX = "ilk_"
 """An API key is `ilk_<key id>_<secret>`; a key id has no underscore."""
 
 CACHED = 10_000
+ITSELF = frozenset({"token", "key"})
+"""A revocation of these names one credential: it ends it, whatever its issuer's clock said."""
 TOKEN_TYPES = frozenset({None, "jwt", "at+jwt", "application/at+jwt"})
 """RFC 9068 §2.1, and what older issuers write. A statement of ours is no token."""
 
@@ -87,7 +89,7 @@ class Tokens:
             self._require_not_revoked(known.caller)
             known = _Known(versions, known.caller, known.audiences)
         expires = known.caller.expires_at
-        if expires is not None and expires + LEEWAY <= self._now():
+        if expires is not None and expires <= self._now() - LEEWAY:
             raise Refused(f"the token expired at `{expires.isoformat()}`", code="expired_token")
         wanted = {*self.audiences} if audience is None else {audience, *self.audiences}
         if known.audiences is not None and not known.audiences & wanted:
@@ -208,7 +210,9 @@ class Tokens:
     def _require_not_revoked(self, who: Caller) -> None:
         for field in _names(who):
             record = self._revocations.get(who.principal.tenant, field)
-            if record and (who.issued_at is None or who.issued_at < record.not_before):
+            if record and (
+                record.kind in ITSELF or who.issued_at is None or who.issued_at < record.not_before
+            ):
                 raise Unknown(f"access of `{field}` was revoked", code="revoked")
 
 
@@ -217,6 +221,8 @@ def key_set(jwks: str) -> Mapping[str, Key]:
     keys: dict[str, Key] = {}
     values = orjson.loads(jwks).get("keys")
     for value in values if isinstance(values, list) else ():
+        if not isinstance(value, dict):
+            continue
         try:
             key = jose.public_key(value)
         except Unproven:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -11,13 +12,14 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlock.bus.redis.document import Document
-from interlock.errors import Refused
+from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import problem
 from interlock.runtime.host import Running
 from interlock.runtime.operations import operations
 from interlock.runtime.pages import pages
 from interlock.runtime.process import Process
 
+log = structlog.get_logger()
 ROOT = "gateway"
 """The service that answers where no other is named."""
 
@@ -124,7 +126,12 @@ async def measure(one: Running, process: Process) -> None:
     """Bring the gauges of a service up to date."""
     name, metrics = one.service.name, process.metrics
     metrics.ready.labels(name).set(0 if one.reasons() else 1)
-    for backlog in await one.backlog():
+    try:
+        found = await one.backlog()
+    except Unavailable as error:  # then the other figures are wanted most
+        log.warning("backlog.unknown", service=name, why=error.detail)
+        return
+    for backlog in found:
         metrics.backlog.labels(name, backlog.topic).set(backlog.waiting)
         metrics.in_flight.labels(name, backlog.topic).set(backlog.in_flight)
         metrics.oldest.labels(name, backlog.topic).set(backlog.oldest_seconds)

@@ -9,16 +9,23 @@ from starlette.routing import Route
 from interlock.bus import Letter
 from interlock.contracts.changes import DeadLetterDropped, DeadLetterRedriven
 from interlock.contracts.ids import EventId, derived
-from interlock.errors import Refused
+from interlock.errors import Forged, Refused
 from interlock.identity.asgi import answered, authenticate
 from interlock.identity.caller import Caller
-from interlock.identity.roles import Right, require
+from interlock.identity.roles import DEFAULT_TENANT, Right, require
 from interlock.runtime.host import Running
 from interlock.runtime.process import Process
 
+MOST = 1000
+SEARCHED = 10_000
+"""So many letters are looked through for those of one tenant."""
+
 
 class Operations:
-    """The operators' endpoints of one running service."""
+    """The operators' endpoints of one running service.
+
+    Letters are their tenant's; tenant `default`, which runs the suite, sees and moves all.
+    """
 
     def __init__(self, running: Running, process: Process) -> None:
         self._running = running
@@ -53,15 +60,15 @@ class Operations:
         )
 
     async def letters(self, request: Request) -> Response:
-        await self._caller(request, Right.DEAD_READ)
-        limit = min(int(request.query_params.get("limit", "100")), 1000)
-        found = await self._bus.letters(self._name, limit)
-        return JSONResponse({"letters": [_summary(one) for one in found]})
+        caller = await self._caller(request, Right.DEAD_READ)
+        limit = _limit(request)
+        found = await self._bus.letters(self._name, limit if _runs_suite(caller) else SEARCHED)
+        seen = [one for one in found if _sees(caller, one)][:limit]
+        return JSONResponse({"letters": [_summary(one) for one in seen]})
 
     async def letter(self, request: Request) -> Response:
         """One letter with its raw body: operators only, for it may hold arguments."""
-        await self._caller(request, Right.DEAD_READ)
-        found = await self._found(request)
+        found = await self._found(request, await self._caller(request, Right.DEAD_READ))
         body = found.raw.body.decode("utf-8", "backslashreplace")
         return JSONResponse(
             _summary(found)
@@ -76,14 +83,14 @@ class Operations:
     async def redrive(self, request: Request) -> Response:
         """Give it to the service again, under its own id: nothing is executed twice."""
         caller = await self._caller(request, Right.DEAD_WRITE)
-        found = await self._found(request)
+        found = await self._found(request, caller)
         await self._state(DeadLetterRedriven, found, caller)
         await self._bus.redrive(self._name, found.letter_id)
         return JSONResponse({"redriven": found.letter_id}, status_code=202)
 
     async def drop(self, request: Request) -> Response:
         caller = await self._caller(request, Right.DEAD_WRITE)
-        found = await self._found(request)
+        found = await self._found(request, caller)
         await self._state(DeadLetterDropped, found, caller)
         await self._bus.drop(self._name, found.letter_id)
         return Response(status_code=204)
@@ -93,10 +100,10 @@ class Operations:
         require(caller, right)
         return caller
 
-    async def _found(self, request: Request) -> Letter:
+    async def _found(self, request: Request, caller: Caller) -> Letter:
         letter_id = EventId(request.path_params["id"])
         found = await self._bus.letter(self._name, letter_id)
-        if found is None:
+        if found is None or not _sees(caller, found):
             raise Refused(
                 f"service `{self._name}` has no dead letter `{letter_id}`", code="not_found"
             )
@@ -118,6 +125,23 @@ class Operations:
         await self._bus.publish(
             [self._running.host.stamp.state(fact, made, letter.letter_id, None)]
         )
+
+
+def _runs_suite(caller: Caller) -> bool:
+    return caller.principal.tenant == DEFAULT_TENANT
+
+
+def _sees(caller: Caller, letter: Letter) -> bool:
+    """A forged letter only says whose it is."""
+    tenant = None if letter.code == Forged.code else letter.raw.attributes.get("ce_tenant")
+    return _runs_suite(caller) or tenant == caller.principal.tenant
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", "100")
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST):
+        raise Refused(f"`limit` is a number from 1 to {MOST}", code="invalid")
+    return int(given)
 
 
 def _plain(one: Any) -> dict[str, Any]:

@@ -23,12 +23,21 @@ from interlock.storage import outbox
 from interlock.storage.database import Database
 from interlock.storage.outbox import publish_state, state_fact
 
-__all__ = ["Relay", "publish_state", "state_fact"]
+__all__ = ["Relay", "publish_state", "saved", "state_fact"]
 
 log = structlog.get_logger()
 PAGE = 200
 KEPT = timedelta(days=1)
 """How long published facts stay in the outbox, for people who look for one."""
+
+
+def saved(error: Unavailable) -> Unavailable:
+    """What to say of a change that is committed, and that `error` keeps from going out now."""
+    return Unavailable(
+        f"it is saved, and will be published without being asked for again: {error.detail}",
+        code="saved",
+        retry_after=error.retry_after,
+    )
 
 
 @dataclass
@@ -50,9 +59,12 @@ class Relay:
     async def flush(self) -> None:
         """Return once all that was committed before this call is on the bus and published.
 
-        Raises `Unavailable` where that is not possible now: it is saved, and goes out later.
+        Raises `Unavailable` (`saved`) where that is not possible now: it goes out later.
         """
-        await self._pass()
+        try:
+            await self._pass()
+        except Unavailable as error:
+            raise saved(error) from error
 
     def notify(self) -> None:
         """Something was committed, and nobody waits for it to go out."""
@@ -68,7 +80,7 @@ class Relay:
                 if loop.time() >= rewrite_at:
                     await self._again()
                     rewrite_at = loop.time() + self.rewrite_seconds
-                await self.flush()
+                await self._pass()
             except Unavailable as error:
                 if not away:
                     log.warning("relay.waiting", schema=self.database.schema, why=error.detail)

@@ -4,6 +4,7 @@ A transaction hops to its thread once. The asynchronous drivers hop for every st
 several times the statement itself.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +23,10 @@ BUSY_SECONDS = 5.0
 
 
 class Sqlite:
-    """One file, which appears at the first use; its folder must exist."""
+    """One file, for its owner's eyes only; its folder must exist."""
 
     def __init__(self, file: str, *, durable: bool) -> None:
+        _make_private(file)
         synchronous = "FULL" if durable else "NORMAL"
         self._writer = _Lane(
             file,
@@ -113,6 +115,15 @@ class _Lane:
         if connection is not None:
             with suppress(SQLAlchemyError):  # it may be what failed
                 connection.close()
+
+
+def _make_private(file: str) -> None:
+    """SQLite gives the files beside it the mode that it finds here.
+
+    What cannot be made is for the first transaction to tell.
+    """
+    with suppress(OSError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _engine(file: str, begin: str, pragmas: tuple[str, ...]) -> Engine:

@@ -114,7 +114,7 @@ def test_a_suite_that_was_killed_starts_again_on_its_folder(tmp_path: Path) -> N
 def test_a_client_that_listens_does_not_keep_a_suite_from_stopping(
     tmp_path: Path, more: tuple[str, ...]
 ) -> None:
-    with world(tmp_path, *more) as here:
+    with world(tmp_path, *more, env={"INTERLOCK_DRAIN_SECONDS": "2"}) as here:
         here.crm.fail(REPEATABLE, "delay", seconds=120)
         body = {"server": SERVER, "tool": REPEATABLE, "arguments": arguments(REPEATABLE, 1)}
         task = here.suite.ask("POST", "/v1/tasks", body, here.key, wait=0)["id"]

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -316,11 +316,13 @@ async def test_full_memory_loses_nothing(own: tuple[RedisBus, Any]) -> None:
     group = Group("policy", [on(TaskAuthenticated, deny)], limits=QUICK)
     names = [f"task-{n}" for n in range(50)] + ["fails"]
     await bus.publish([raw(authenticated(n)) for n in names] + [forged(raw(authenticated("f")))])
-    async with running(bus, group, keeping(kept)):
-        async with full(redis):
-            await began.count(3 * len(names))  # given back and read again, more than once
-            assert await redis.xlen("interlock:bus:task.events") == 0
-            assert await bus.letters("policy") == []
+    async with AsyncExitStack() as memory:
+        await memory.enter_async_context(full(redis))  # before the first batch is read
+        await memory.enter_async_context(running(bus, group, keeping(kept)))
+        await began.count(3 * len(names))  # given back and read again, more than once
+        assert await redis.xlen("interlock:bus:task.events") == 0
+        assert await bus.letters("policy") == []
+        await redis.config_set("maxmemory", 0)
         await kept.until(lambda items: len(denials(items)) == len(names))
         (letter,) = await eventually(lambda: bus.letters("policy"))
     assert letter.code == "forged"

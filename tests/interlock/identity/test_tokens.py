@@ -3,7 +3,7 @@
 import asyncio
 import json
 from base64 import urlsafe_b64encode
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -374,3 +374,22 @@ def _unchecked(issuer: Issuer, header: dict[str, Any]) -> str:
     claims = issuer.token().split(".")[1]
     algorithm = jose.TOKENS.get_alg("ES256")
     return f"{head}.{claims}.{_encoded(algorithm.sign(f'{head}.{claims}'.encode(), issuer.key))}"
+
+
+async def test_a_credential_that_never_ends_is_believed(
+    state: MemoryState, tokens: Tokens, issuer: Issuer
+) -> None:
+    never = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    bearer, record = api_key(expires_at=never)
+    state.publish(API_KEYS, "acme", "k7", record)
+    assert (await tokens.verify(bearer)).expires_at == never
+    assert (await tokens.verify(issuer.token(exp=never.timestamp()))).expires_at == never
+
+
+async def test_a_revoked_token_is_refused_though_its_issuer_s_clock_is_ahead(
+    state: MemoryState, tokens: Tokens, issuer: Issuer
+) -> None:
+    ahead = issuer.token(iat=(NOON + timedelta(seconds=20)).timestamp())
+    await tokens.verify(ahead)
+    revoke(state, "token", "token-1")
+    assert await code(tokens, ahead) == "revoked"

@@ -48,6 +48,12 @@ async def letters(running: Suite) -> list[dict[str, Any]]:
     return found
 
 
+async def letters_of(running: Suite, key: str) -> list[dict[str, Any]]:
+    told = await asyncio.to_thread(running.ask, "GET", "/policy/v1/dead", None, key)
+    found: list[dict[str, Any]] = told["letters"]
+    return found
+
+
 def text(running: Suite, path: str) -> str:
     with urlopen(running.url + path, timeout=10) as answer:
         told: str = answer.read().decode()
@@ -84,6 +90,35 @@ async def test_a_forged_message_is_a_letter_with_its_raw_bytes(
     assert shown["attributes"]["ce_id"] == "evil"
     status = await ask(running, "GET", "/policy/v1/status")
     assert status["dead"] == 1
+
+
+async def test_a_letter_is_hidden_from_other_tenants_and_what_is_forged_proves_none(
+    running: Suite, letter: dict[str, Any]
+) -> None:
+    made = await ask(running, "POST", "/auth/v1/tenants", {"name": "evil"})
+    bus = RedisBus(running.bus_url, Keyring({}), noon)
+    await bus.open(consumes=False)
+    claims = {"ce_id": "mine", "ce_type": "interlock.x.v1", "ce_tenant": "evil"}
+    await bus.publish([Raw(Topic.TASK_AUTHENTICATED, claims, b"{}")])
+    await bus.close()
+    await eventually(lambda: more_than_one(running))
+    assert await letters_of(running, made["key"]) == []
+    for one in await letters(running):
+        path = f"/policy/v1/dead/{one['id']}"
+        for method, where in (("GET", path), ("POST", f"{path}/redrive"), ("DELETE", path)):
+            with pytest.raises(RuntimeError, match="404 .* has no dead letter"):
+                await asyncio.to_thread(running.ask, method, where, None, made["key"])
+    assert len(await letters(running)) == 2
+
+
+async def more_than_one(running: Suite) -> bool:
+    return len(await letters(running)) > 1
+
+
+async def test_a_limit_that_is_none_is_refused(running: Suite) -> None:
+    for limit in ("x", "-5", "0"):
+        with pytest.raises(RuntimeError, match="422"):
+            await ask(running, "GET", f"/policy/v1/dead?limit={limit}")
 
 
 async def test_a_letter_that_is_redriven_is_judged_again(

@@ -152,8 +152,9 @@ async def test_a_flush_that_cannot_is_unavailable_and_it_goes_out_later(world: W
     relay = world.relay()
     world.bus.away = True
     await world.database.run(register("bot"))
-    with pytest.raises(Unavailable, match="the bus is away"):
+    with pytest.raises(Unavailable, match=r"it is saved.*the bus is away") as told:
         await relay.flush()
+    assert told.value.code == "saved"
     assert world.written("bot") is not None, "a revocation does not wait for the bus"
     world.bus.away = False
     await relay.flush()

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, literal_column, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from interlock.errors import Refused, Unavailable
-from interlock.storage import Database, insert_ignore, insert_or
-from tests.interlock.storage.tables import PEOPLE, TEAMS
+from interlock.storage import Database, insert_ignore, insert_or, migrate
+from tests.interlock.storage.tables import PACKAGE, PEOPLE, TEAMS
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -256,6 +256,15 @@ async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> No
     database = Database(f"sqlite:///{tmp_path}/nowhere/file.db")
     with pytest.raises(Unavailable, match=r"nowhere/file\.db` cannot be used now: unable to open"):
         await database.run(names)
+    await database.close()
+
+
+async def test_a_file_and_those_beside_it_are_for_their_owner_s_eyes_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    database = Database(f"sqlite:///{tmp_path}/file.db")
+    await migrate(database, PACKAGE)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("file.db", "file.db-wal", "file.db-shm"), 0o600)
     await database.close()
 
 

@@ -1,6 +1,6 @@
 """Auth's rules, plain."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -91,6 +91,9 @@ def test_who_is_not_known_enabled_and_registered_with_the_key_is_refused(
     ("changes", "why"),
     [
         ({"deadline": NOON}, "expired"),
+        ({"deadline": datetime.fromisoformat("0001-01-01T00:00:00+14:00")}, "expired"),
+        ({"deadline": datetime.fromisoformat("9999-12-31T23:59:59-14:00")}, "bad_request"),
+        ({"deadline": NOON.replace(tzinfo=None)}, "bad_request"),
         ({"deadline": NOON + timedelta(hours=24, seconds=1)}, "bad_request"),
         ({"arguments": '{"a":1,"a":2}'}, "bad_arguments"),
         ({"arguments": '{"a":"\\ud800"}'}, "bad_arguments"),
@@ -160,10 +163,13 @@ def assertion(**changes: Any) -> dict[str, Any]:
         {"aud": EDGE},
         {"aud": None},
         {"aud": []},
+        {"aud": [["x"]]},
+        {"aud": 5},
         {"exp": None},
         {"exp": (NOON - timedelta(seconds=30)).timestamp()},
         {"exp": (NOON + timedelta(minutes=6)).timestamp()},
         {"exp": 1e300},
+        {"exp": -1e300},
     ],
     ids=str,
 )

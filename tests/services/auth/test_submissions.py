@@ -219,10 +219,13 @@ async def test_any_other_delegation_is_refused(desk: Desk, statement: str) -> No
     assert (await desk.refusal(submission(KEY, delegation=statement))).code == "not_delegated"
 
 
-async def test_a_revoked_user_delegates_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("user", "ana"), ("agent", "copilot")])
+async def test_what_was_delegated_before_a_revocation_is_void(
+    desk: Desk, kind: str, name: str
+) -> None:
     moment = NOON + timedelta(seconds=1)
-    record = RevocationRecord(tenant="default", kind="user", name="ana", not_before=moment)
-    desk.state.publish(REVOCATIONS, "default", "user:ana", record)
+    record = RevocationRecord(tenant="default", kind=kind, name=name, not_before=moment)
+    desk.state.publish(REVOCATIONS, "default", f"{kind}:{name}", record)
     refused = await desk.refusal(submission(KEY, delegation=delegation()))
     assert (refused.code, "revoked" in refused.reason) == ("not_delegated", True)
 

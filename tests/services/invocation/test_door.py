@@ -98,7 +98,7 @@ async def test_settling_while_the_bus_is_away_is_saved_and_told_later(
     await unknown(rig)
     rig.bus.away = True
     answer = await operator.post("/v1/tasks/task-1/settle", json=SETTLE)
-    assert answer.status_code == 503
+    assert answer.status_code == 503 and answer.json()["code"] == "saved"
     rig.bus.away = False
     rig.clock.skip(seconds=10)
     await rig.until(lambda: len(rig.stated(TaskSettled)) == 1)

@@ -14,6 +14,8 @@ from interlock.contracts.outcomes import (
 )
 from interlock.contracts.task import Task
 from interlock.testing import build
+from services.invocation.clients import MemoryUpstream, UpstreamCall
+from services.invocation.handlers import Watching
 from services.invocation.model import Lease, State
 from services.invocation.store import Wanted
 from tests.services.invocation.rig import RESULT, Opener, Rig, authorized, task
@@ -147,6 +149,54 @@ async def test_a_stop_gives_back_claims_whose_answer_was_lost(opening: Opener) -
     shown = await rig.journal.shown(("acme", task().id))
     assert shown is not None
     assert (shown[0].state, shown[0].attempt) == (State.READY, 0)
+
+
+async def test_a_cancel_ends_a_claim_whose_answer_was_lost(opening: Opener) -> None:
+    """The call was not made, so there is nothing that anybody could not know."""
+    rig = await claimed_and_cancelled(opening)
+    again = opening(owner=rig.owner)
+    assert isinstance(await again.end(), TaskCancelled)
+    assert calls(again) == []
+
+
+async def test_a_stop_ends_what_was_cancelled_and_not_begun(opening: Opener) -> None:
+    rig = await claimed_and_cancelled(opening)
+    await rig.worker.drain(0.0)
+    assert isinstance(await rig.end(), TaskCancelled)
+    assert calls(rig) == []
+
+
+async def claimed_and_cancelled(opening: Opener) -> Rig:
+    """A process whose database has a claim of it that it does not know of, and a cancel."""
+    rig = opening(start=False)
+    await rig.reader.load()
+    rig.worker.close()
+    await rig.intake.accept(build.sent(authorized(DISCOUNT), "policy"))
+    await rig.journal.claim(Wanted(rig.owner, 1, {}, 1, rig.clock()))
+    await rig.intake.cancel(build.sent(build.cancel_requested(DISCOUNT), "gateway"))
+    return rig
+
+
+def calls(rig: Rig) -> list[UpstreamCall]:
+    assert isinstance(rig.upstream, MemoryUpstream)
+    return rig.upstream.calls
+
+
+async def test_what_kept_an_observer_from_looking_is_no_proof_of_death(opening: Opener) -> None:
+    """After an outage of the database whoever looks first would find that nobody had moved."""
+    await abandoned(opening, DISCOUNT)
+    other, moment = opening(start=False), 0.0
+    await other.reader.load()
+    watching = Watching(other.around, other.ends, other.worker, lambda: moment)
+    await watching.leases()
+    moment = 60.0
+    await watching.leases()
+    assert other.events() == []
+    while not other.stated(TaskUnknown):
+        moment += 0.1
+        assert moment < 61.0
+        await watching.leases()
+        await other.ends.idle()
 
 
 @pytest.mark.parametrize("many", [40])

@@ -29,8 +29,10 @@ from services.invocation.clients import (
     UpstreamAnswer,
     UpstreamCall,
 )
+from services.invocation.handlers.attempt import Attempts, Holding
 from services.invocation.handlers.ends import OWN_SECONDS
-from services.invocation.model import Limits, State
+from services.invocation.model import Call, How, Limits, State
+from services.invocation.store import Entry, claimed_job
 from tests.services.invocation.rig import (
     RESULT,
     Opener,
@@ -234,6 +236,25 @@ async def test_a_slow_server_leaves_room_for_others(opening: Opener) -> None:
     assert slow.most == 6
 
 
+async def test_an_overload_of_one_server_hides_no_work_for_another(opening: Opener) -> None:
+    """What another process left is found however busy this one is."""
+    rig = opening()
+    rig.state.publish(CATALOGUE, "acme", "erp", server("erp"))
+    await rig.reader.load()
+    gone = opening(start=False)
+    gone.worker.close()
+
+    async def overload() -> None:
+        while True:
+            rig.worker.room.expect(("acme", "crm"))
+            await asyncio.sleep(0.01)
+
+    busy = asyncio.create_task(overload())
+    await gone.intake.accept(build.sent(authorized(task(on="erp")), "policy"))
+    assert isinstance(await rig.end(), TaskSucceeded)
+    busy.cancel()
+
+
 async def test_no_more_calls_run_than_the_process_may_make(opening: Opener) -> None:
     slow = Slow()
     rig = opening(slow.upstream, limits=Limits(total=2, per_server=32))
@@ -293,6 +314,18 @@ async def test_a_stop_that_cannot_wait_gives_back_what_may_be_repeated(opening: 
     end = await other.end()
     assert isinstance(end, TaskSucceeded)
     assert [one.outcome for one in end.attempts] == ["lost", "answered"]
+
+
+async def test_a_call_that_is_stopped_before_its_first_step_was_not_made(opening: Opener) -> None:
+    rig = opening(start=False)
+    entry = Entry(DISCOUNT, rig.clock(), build.ARGUMENTS, owner=rig.owner)
+    holding = Holding(claimed_job(entry), asyncio.get_running_loop().time())
+    call = Call(server().connection, 5.0, repeatable=False)
+    made = asyncio.create_task(Attempts(rig.around, rig.ends).make(holding, call))
+    await asyncio.sleep(0)
+    holding.stop(None)
+    tried, _ = await made
+    assert (tried.how, tried.detail) == (How.NOT_SENT, "the service was stopped before it was made")
 
 
 async def test_nothing_is_claimed_after_a_stop_began(opening: Opener) -> None:

@@ -108,8 +108,9 @@ async def test_a_refusal_is_on_the_bus_before_the_answer(door: Door) -> None:
 async def test_a_bus_that_is_away_is_503_and_the_answer_goes_out_later(door: Door) -> None:
     await door.world.tasks.judge(asked(arguments=BIG))
     door.bus.away = True
-    status, _ = await door.call("manager", "POST", f"/tasks/{HELD.id}/approve")
-    assert status == 503
+    status, problem = await door.call("manager", "POST", f"/tasks/{HELD.id}/approve")
+    assert (status, problem["code"]) == (503, "saved")
+    assert problem["detail"].startswith("it is saved, and will be published")
     door.bus.away = False
     status, problem = await door.call("manager", "POST", f"/tasks/{HELD.id}/approve")
     assert (status, problem["state"]) == (409, "authorized")

@@ -93,3 +93,24 @@ def test_a_place_is_a_json_pointer() -> None:
 def test_a_schema_that_cannot_judge_leaves_it_to_the_upstream(schema: object) -> None:
     validator = admit.validator_of({"inputSchema": schema})
     admit.require_valid(validator, {"anything": 1}, offer())
+
+
+@pytest.mark.parametrize("named", [5, {}, [], "http://["], ids=str)
+def test_a_schema_of_no_known_kind_leaves_it_to_the_upstream(named: object) -> None:
+    validator = admit.validator_of({"inputSchema": {"$schema": named, "required": ["a"]}})
+    admit.require_valid(validator, {}, offer())
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        ({"$ref": "#"}, {}),
+        ({"properties": {"a": {"multipleOf": 0.1}}}, {"a": 10**400}),
+    ],
+    ids=["without end", "too large"],
+)
+def test_what_cannot_be_checked_is_refused(schema: Any, arguments: Any) -> None:
+    validator = admit.validator_of({"inputSchema": schema})
+    with pytest.raises(Refused) as refused:
+        admit.require_valid(validator, arguments, offer())
+    assert refused.value.code == "invalid"

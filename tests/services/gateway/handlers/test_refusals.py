@@ -1,5 +1,7 @@
 """What audit learns of refusals."""
 
+import asyncio
+
 import pytest
 
 from interlock.bus import Stamp
@@ -59,3 +61,34 @@ async def test_what_the_bus_did_not_take_waits() -> None:
     await told.flush()
     await told.flush()
     assert len(stated(bus)) == 1
+
+
+async def test_what_an_outage_kept_back_goes_out_without_another_refusal() -> None:
+    bus = MemoryBus(KEYRING, noon)
+    told = refusals(bus)
+    told.note(Refused("no", code="forbidden"), caller())
+    bus.away = True
+    with pytest.raises(Unavailable):
+        await told.run()
+    bus.away = False
+    await stopped(told, bus, 1)
+    assert [one.code for one in stated(bus)] == ["forbidden"]
+
+
+async def test_a_stop_states_what_was_counted() -> None:
+    bus = MemoryBus(KEYRING, noon)
+    told = refusals(bus)
+    told.note(Refused("no", code="invalid_token"), None)
+    await stopped(told, bus, 0)
+    assert [(one.code, one.count) for one in stated(bus)] == [("invalid_token", 1)]
+
+
+async def stopped(told: Refusals, bus: MemoryBus, after: int) -> None:
+    """Run until so much is stated, then stop as the host does."""
+    running = asyncio.create_task(told.run())
+    async with asyncio.timeout(5.0):
+        await asyncio.sleep(0)
+        while len(bus.published) < after:  # noqa: ASYNC110 - the twin tells nobody
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from mcp import Client
@@ -241,6 +242,18 @@ async def test_who_brings_no_token_learns_where_to_get_one(gateway: Gateway) -> 
         assert root.json()["resource"] == gateway.url
         one = await client.get("/.well-known/oauth-protected-resource/servers/crm/mcp")
         assert one.json()["resource"] == f"{gateway.url}/servers/crm/mcp"
+
+
+@pytest.mark.parametrize("name", ['x", evil="y', "x\r\nx-evil: 1", "x\u20ac"])
+async def test_no_path_writes_into_a_challenge(gateway: Gateway, name: str) -> None:
+    path = f"/servers/{quote(name, safe='')}/mcp"
+    async with gateway.client(headers={"Authorization": "Bearer no"}) as client:
+        told = await post(client, call(), path=path)
+    assert told.status_code == 401
+    url = told.headers["www-authenticate"].split('resource_metadata="')[1].split('"')[0]
+    assert url == f"{gateway.url}/.well-known/oauth-protected-resource{path}"
+    assert 'evil="' not in told.headers["www-authenticate"]
+    assert "x-evil" not in told.headers
 
 
 async def test_a_missing_token_scope_is_a_step_up_challenge(gateway: Gateway) -> None:

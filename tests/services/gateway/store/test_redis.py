@@ -9,7 +9,7 @@ import redis.asyncio as aioredis
 
 from interlock.errors import Unavailable
 from interlock.testing import build
-from services.gateway.model import Unsure
+from services.gateway.model import Place, Unsure
 from services.gateway.store import RedisSnapshots
 from tests.services.gateway.decide.test_merge import happened
 from tests.services.gateway.store.test_promises import PLACE, accepting
@@ -76,11 +76,20 @@ async def test_a_task_lives_until_a_day_after_its_end(client: aioredis.Redis) ->
     store = snapshots(client)
     await store.accept(accepting())
     await store.project([happened(build.started())])
-    keys = ("test:acme:task:task-1", "test:acme:task:task-1:log")
+    keys = ("test:acme:task:task-1", "test:acme:log:task-1")
     assert [await client.ttl(key) for key in keys] == [-1, -1]
     await store.project([happened(build.succeeded(), 1)])
     left = [await client.ttl(key) for key in keys]
     assert all(86390 < seconds <= 86400 for seconds in left)
+    await store.close()
+
+
+async def test_no_id_leads_to_a_log(client: aioredis.Redis) -> None:
+    store = snapshots(client)
+    await store.accept(accepting())
+    await store.project([happened(build.started())])
+    for name in ("task-1:log", "log:task-1"):
+        assert await store.read(Place("acme", name)) is None
     await store.close()
 
 

@@ -33,6 +33,7 @@ def test_public_addresses_pass(host: str) -> None:
         "224.0.0.1",
         "255.255.255.255",
         "fe80::1%eth0",
+        "fec0::1",
         "fd00::1",
         "fd00:ec2::254",
         "::ffff:127.0.0.1",
