@@ -45,7 +45,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
 
     yield Parts(
         http=routes(Door(audit, host.tokens)),
-        group=Group("audit", keep=audit.keep, limits=Limits(batch=256)),
+        group=Group("audit", keep=audit.keep, limits=Limits(batch=256, linger=0.05)),
         background=[checkpoints],
     )
     try:

@@ -121,7 +121,7 @@ def in_causal_order(found: Sequence[Found]) -> list[Found]:
 def visible_tenants(principal: Principal, roles: Sequence[str]) -> tuple[str, ...]:
     """Whose records a caller sees: its own tenant's, and who runs the suite what is nobody's.
 
-    That may be any tenant's: a message that cannot be read or believed proves no tenant.
+    That is what is forged: it may claim any tenant, and hold what it took from another.
     """
     own = (principal.tenant,)
     runs = principal.tenant == DEFAULT_TENANT and WATCHERS & set(roles)

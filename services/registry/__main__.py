@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from interlock.bus import Group
+from interlock.bus import Group, Limits
 from interlock.contracts.task import TaskKind
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
@@ -37,7 +37,9 @@ async def build(host: Host) -> AsyncIterator[Parts]:
 
     yield Parts(
         http=routes(Door(registry, relay, host.tokens, settings.wait_limit)),
-        group=Group("registry", registry.routes(), wants=about_an_inspection),
+        group=Group(
+            "registry", registry.routes(), wants=about_an_inspection, limits=Limits(linger=0.05)
+        ),
         background=[sweep],
     )
 

@@ -31,6 +31,8 @@ STARTED_SECONDS = 0.02
 instead of two, and nobody could have seen it run."""
 PROGRESS_SECONDS = 0.2
 """Between two reports of one task's progress; what comes in between is dropped."""
+PROGRESS_AT_ONCE = 5
+"""Reports of an attempt before that begins: a call with few of them is told of each."""
 GRACE_SECONDS = 5.0
 """Beyond its timeout, for a client to give up by itself."""
 
@@ -138,13 +140,13 @@ class Attempts:
             holding.untold = []
 
     def _progress(self, holding: Holding) -> OnProgress:
-        """Reports progress, at most once in `PROGRESS_SECONDS`."""
+        """Reports progress: a few at once, then one in `PROGRESS_SECONDS`."""
         loop = asyncio.get_running_loop()
         job, seq, due = holding.job, 0, 0.0
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
             nonlocal seq, due
-            if loop.time() < due:
+            if seq >= PROGRESS_AT_ONCE and loop.time() < due:
                 return
             seq, due = seq + 1, loop.time() + PROGRESS_SECONDS
             fact = TaskProgressed(

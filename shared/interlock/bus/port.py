@@ -40,6 +40,9 @@ class Limits:
     max_delay: float = 60.0
     """Delay of attempt n: `first_delay * 2**(n-1)`, capped, with full jitter."""
     unknown_type_attempts: int = 20
+    linger: float = 0.0
+    """How long to let messages gather between two reads, where nobody waits for what the group
+    does with them: ten messages in one batch cost a fraction of ten batches of one."""
 
 
 @dataclass(frozen=True)

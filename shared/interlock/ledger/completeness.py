@@ -24,7 +24,8 @@ ENDS = frozenset(
     )
 )
 SUBMISSIONS = frozenset({outcomes.TaskAccepted.type, outcomes.TaskRefused.type})
-"""They name the submission that caused them, which the ledger does not hold."""
+"""They name the submission that caused them, which the ledger does not hold. Its sender chose its
+id: another submission may have the same one, and that is nobody's fault here."""
 OUTSIDE = frozenset({DeadLetterRedriven.type, DeadLetterDropped.type})
 """Their cause is a dead letter, no event."""
 STILL_COMING = timedelta(minutes=1)
@@ -37,7 +38,7 @@ BATCH = 2000
 _TABLES = """
 CREATE TABLE facts (id TEXT, cause TEXT, shard INT, seq INT, arrived INT, tenant TEXT, task TEXT);
 CREATE TABLE steps (tenant TEXT, task TEXT, type TEXT, deadline INT, arrived INT);
-CREATE TABLE submissions (id TEXT, digest TEXT);
+CREATE TABLE submissions (id TEXT);
 """
 _INDEXES = """
 CREATE INDEX by_id ON facts (id);
@@ -49,7 +50,6 @@ SELECT id, cause, shard, seq, arrived, tenant FROM facts WHERE cause IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM facts AS whence WHERE whence.id = facts.cause)
 AND NOT EXISTS (SELECT 1 FROM submissions WHERE submissions.id = facts.cause)
 """
-_CONTRADICTED = "SELECT id FROM submissions GROUP BY id HAVING count(DISTINCT digest) > 1"
 _TASKS = f"""
 SELECT tenant, task, max(deadline), max(arrived),
  sum(type IN ({", ".join(f"'{name}'" for name in sorted(ENDS))})) AS ends,
@@ -69,7 +69,7 @@ class Completeness:
         self._database.executescript(_TABLES + "BEGIN;")
         self._facts: list[tuple[Any, ...]] = []
         self._steps: list[tuple[Any, ...]] = []
-        self._submissions: list[tuple[str, str]] = []
+        self._submissions: list[tuple[str]] = []
         self._newest = 0
         self.ended = 0
         self.open_count = 0
@@ -126,7 +126,7 @@ class Completeness:
         if "task" in said:
             self._steps.append((entry.tenant, entry.subject, type_, deadline, entry.arrived_at))
         if type_ in SUBMISSIONS:
-            self._submissions.append((said["submission_id"], said["submission_digest"]))
+            self._submissions.append((said["submission_id"],))
         cause = attributes.get("ce_cause", "").encode("utf-8", "replace").decode()
         return cause if cause and type_ not in OUTSIDE else None
 
@@ -134,16 +134,13 @@ class Completeness:
         execute = self._database.executemany
         execute("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", self._facts)
         execute("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", self._steps)
-        execute("INSERT INTO submissions VALUES (?, ?)", self._submissions)
+        execute("INSERT INTO submissions VALUES (?)", self._submissions)
         self._facts, self._steps, self._submissions = [], [], []
 
     def _judge_ids(self) -> None:
         for id_, count, shard, seq in self._rows(_DUPLICATES):
             text = f"event {id_} is in the ledger {count} times"
             self._findings.add(Finding(Fault.DUPLICATE, text, shard, seq))
-        for (id_,) in self._rows(_CONTRADICTED):
-            text = f"submission {id_} was recorded with two different digests"
-            self._findings.add(Finding(Fault.CAUSE, text))
 
     def _judge_causes(self, now: datetime) -> None:
         since = _micros(now - STILL_COMING)

@@ -115,10 +115,10 @@ class Running:
         """Consume, and keep the background alive."""
         async with asyncio.TaskGroup() as tasks:
             for job in (*self.host.background, *self.parts.background):
-                tasks.create_task(self._keep(job))
+                tasks.create_task(keep(self.service.name, job))
             if self.parts.group is not None:
                 group = replace(self.parts.group, ready=lambda: not self.reasons(group=True))
-                tasks.create_task(self._keep(lambda: self.host.bus.run(group)))
+                tasks.create_task(keep(self.service.name, lambda: self.host.bus.run(group)))
 
     def reasons(self, *, group: bool = False) -> list[str]:
         """Why the service cannot do its work now; empty when it can."""
@@ -138,19 +138,21 @@ class Running:
             found += await self.parts.backlog()
         return found
 
-    async def _keep(self, job: Callable[[], Awaitable[None]]) -> None:
-        delay = FIRST_DELAY
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                return await job()
-            except Unavailable as error:
-                log.warning("background.unavailable", service=self.service.name, why=error.detail)
-            except Exception:
-                log.exception("background.failed", service=self.service.name)
-            lasted = asyncio.get_running_loop().time() - started
-            delay = FIRST_DELAY if lasted > LONGEST_DELAY else min(delay * 2, LONGEST_DELAY)
-            await asyncio.sleep(delay)
+
+async def keep(service: str, job: Callable[[], Awaitable[None]]) -> None:
+    """Run a job of `service` until it ends well; one that fails begins again, after a while."""
+    delay = FIRST_DELAY
+    while True:
+        started = asyncio.get_running_loop().time()
+        try:
+            return await job()
+        except Unavailable as error:
+            log.warning("background.unavailable", service=service, why=error.detail)
+        except Exception:
+            log.exception("background.failed", service=service)
+        lasted = asyncio.get_running_loop().time() - started
+        delay = FIRST_DELAY if lasted > LONGEST_DELAY else min(delay * 2, LONGEST_DELAY)
+        await asyncio.sleep(delay)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from interlock.errors import InterlockError, Refused
 from interlock.runtime.door import application
-from interlock.runtime.host import Running, start
+from interlock.runtime.host import Running, keep, start
 from interlock.runtime.process import open_process
 from interlock.runtime.service import Service
 from interlock.runtime.settings import SuiteSettings
@@ -42,7 +42,7 @@ async def serving(
         door = bind(settings.host, settings.port)
         stack.callback(door.close)
         process = await stack.enter_async_context(open_process(settings))
-        state = asyncio.create_task(process.reader.run())
+        state = asyncio.create_task(keep("state", process.reader.run))
         stack.push_async_callback(_cancel, [state])
         running = [await stack.enter_async_context(start(process, service)) for service in services]
         work = [asyncio.create_task(one.run()) for one in running]

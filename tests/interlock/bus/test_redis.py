@@ -354,3 +354,11 @@ async def healthy(bus: RedisBus) -> bool:
     except Unavailable:
         return False
     return True
+
+
+async def test_one_look_at_the_broker_serves_all_who_ask_at_once(bus: RedisBus, redis: Any) -> None:
+    """A broker that hangs keeps each door for one time limit, not for one a caller."""
+    before = (await redis.info("commandstats")).get("cmdstat_info", {"calls": 0})["calls"]
+    await asyncio.gather(*(bus.check() for _ in range(50)))
+    after = (await redis.info("commandstats"))["cmdstat_info"]["calls"]
+    assert after - before == 2, "the look, and our own question"

@@ -7,7 +7,9 @@ import pytest
 
 from interlock.bus import Raw
 from interlock.contracts.changes import DeadLetterDropped
-from interlock.contracts.outcomes import Settlement, TaskSettled
+from interlock.contracts.ids import EventId
+from interlock.contracts.outcomes import Settlement, TaskRefused, TaskSettled
+from interlock.contracts.task import digest_of
 from interlock.ledger import Report
 from interlock.testing import build
 from tests.interlock.ledger.ledgers import Ledger, entry, story
@@ -70,6 +72,25 @@ def test_a_submission_is_a_cause_if_auth_names_it(verified: Verify, named: bool)
     ended = build.raw(build.denied(), "policy", cause=asked.id)
     raws = [accepted, asked, ended] if named else [asked, ended]
     assert verified(raws).counts == ({} if named else {"cause": 1})
+
+
+def test_a_sender_that_uses_an_id_again_makes_no_ledger_wrong(verified: Verify) -> None:
+    """Refused, corrected, sent again: the SDK does that, and an agent may do worse."""
+    refused = TaskRefused(
+        tenant="acme",
+        agent="sales-copilot",
+        client_ref="ref-1",
+        code="unknown_agent",
+        reason="there is no such agent",
+        submission_id=EventId("submission-1"),
+        submission_digest=digest_of("first"),
+    )
+    accepted = build.accepted(submission="submission-1")
+    assert accepted.submission_digest != refused.submission_digest
+    asked = build.raw(build.authenticated(), "auth", cause="submission-1")
+    ended = build.raw(build.denied(), "policy", cause=asked.id)
+    auth = [build.raw(fact, "auth", cause="submission-1") for fact in (refused, accepted)]
+    assert verified([*auth, asked, ended]).ok
 
 
 def test_the_cause_of_a_dropped_dead_letter_is_no_event(verified: Verify) -> None:

@@ -29,6 +29,10 @@ def names(connection: Connection) -> list[str]:
     return list(connection.execute(select(PEOPLE.c.name).order_by(PEOPLE.c.name)).scalars())
 
 
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
 async def test_what_was_run_can_be_read(database: Database) -> None:
     await database.run(add("bob"))
     assert await database.read(names) == ["ada", "bob"]
@@ -260,11 +264,10 @@ async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> No
 
 
 async def test_a_file_and_those_beside_it_are_for_their_owner_s_eyes_only(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
     database = Database(f"sqlite:///{tmp_path}/file.db")
     await migrate(database, PACKAGE)
-    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-    assert modes == dict.fromkeys(("file.db", "file.db-wal", "file.db-shm"), 0o600)
+    await database.run(names)
+    assert modes(tmp_path) == dict.fromkeys(("file.db", "file.db-wal", "file.db-shm"), 0o600)
     await database.close()
 
 

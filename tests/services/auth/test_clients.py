@@ -118,7 +118,14 @@ async def test_nothing_private_is_called_where_issuers_are_public(site: Site) ->
     discovery = HttpDiscovery(private=False)
     assert "no plain https URL" in await refusal(discovery, site.url)
     # the last one is 127.0.0.1 to whoever normalises it (UTS #46)
-    for host in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "①②⑦.⓪.⓪.①"):
+    for host in (
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "①②⑦.⓪.⓪.①",
+    ):
         assert "no public address" in await refusal(discovery, f"https://{host}:9")
     await refusal(discovery, "https://localhost:9")
     assert site.asked == []

@@ -191,7 +191,8 @@ async def test_what_kept_an_observer_from_looking_is_no_proof_of_death(opening: 
     await watching.leases()
     moment = 60.0
     await watching.leases()
-    assert other.events() == []
+    await other.ends.idle()
+    assert other.stated(TaskUnknown) == []
     while not other.stated(TaskUnknown):
         moment += 0.1
         assert moment < 61.0

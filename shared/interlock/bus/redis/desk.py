@@ -28,6 +28,7 @@ class Desk:
     def __init__(self, client: Client, keys: Keys) -> None:
         self._line = Line(client)
         self._turn = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._keys = keys
         self._looked = -FRESH
         self._trouble: str | None = None
@@ -36,11 +37,16 @@ class Desk:
         await self._line.drop()
 
     async def check(self) -> None:
-        """`Unavailable` while Redis is away or its memory almost full; at most 1 s old."""
+        """`Unavailable` while Redis is away or its memory almost full; at most 1 s old.
+
+        One look serves all who wait for it: else each would wait for those before it as well.
+        """
         clock = asyncio.get_running_loop().time
         if clock() - self._looked >= FRESH:
-            self._trouble = await self._look()
-            self._looked = clock()
+            async with self._looking:
+                if clock() - self._looked >= FRESH:
+                    self._trouble = await self._look()
+                    self._looked = clock()
         if self._trouble is not None:
             raise Unavailable(self._trouble)
 

@@ -112,7 +112,10 @@ class Member:
                 return None
             await self._rest(0.02)
         if deliveries:
-            await self._settle(deliveries, await self._timed(deliveries))
+            gather = self._group.limits.linger if len(deliveries) < self._group.limits.batch else 0
+            await self._settle(deliveries, await self._timed(deliveries), then_read=not gather)
+            if gather:
+                await self._rest(gather)
         return None
 
     async def _rest(self, seconds: float) -> None:
