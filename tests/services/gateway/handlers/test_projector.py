@@ -2,10 +2,11 @@
 
 import asyncio
 from itertools import permutations
+from typing import cast
 
 import pytest
 
-from interlock.bus import Raw, Stamp
+from interlock.bus import Envelope, Raw, Stamp
 from interlock.bus.wire import read
 from interlock.contracts.outcomes import Settlement, TaskSettled, TaskStarted, TaskUnknown
 from interlock.contracts.task import TaskEvent
@@ -29,7 +30,7 @@ async def test_a_task_is_counted_once_by_how_it_ended(order: tuple[Raw, ...]) ->
     metrics = Metrics()
     projector = Projector(MemorySnapshots(Shared(), "one"), Waiters(asyncio.Event()), metrics)
     for raw in (*order, *order):
-        await projector.happened(read(raw))
+        await projector.happened(cast("Envelope[TaskEvent]", read(raw)))
     (counted,) = metrics.tasks.collect()
     totals = [one for one in counted.samples if one.name == "interlock_tasks_total"]
     assert [(one.labels["state"], one.value) for one in totals] == [("unknown", 1.0)]
