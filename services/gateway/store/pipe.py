@@ -1,19 +1,14 @@
-"""One connection to Redis for many askers: what is asked while one write is under way leaves
-together in the next, so that under load round trips and fsyncs are shared (see `bus.redis`)."""
+"""Commands and scripts on the snapshots, over the bus library's pipe."""
 
-import asyncio
-from dataclasses import dataclass
 from typing import Any
 
-from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 
-from interlock.bus.redis.line import Client, Line
+from interlock.bus.redis.line import Client
+from interlock.bus.redis.pipe import Lost, Pipe
 from interlock.errors import Unavailable
 
-
-class Lost(Unavailable):
-    """The command was sent, perhaps, and its answer will not come."""
+__all__ = ["Asking", "Lost", "Script"]
 
 
 class RefusedByRedis(Unavailable):
@@ -24,28 +19,15 @@ class Forgotten(RefusedByRedis):
     """Redis does not know the script any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    packed: bytes
-    answer: "asyncio.Future[Any]"
-
-
-class Pipe:
-    """Commands in, answers out, in any number at once."""
+class Asking:
+    """One command, one answer; shares its writes with whatever is asked beside it."""
 
     def __init__(self, client: Client) -> None:
-        self._line = Line(client)
-        self._connected = False
-        self._asked: list[_Asked] = []
-        self._sending: asyncio.Task[None] | None = None
+        self._pipe = Pipe(client)
 
     async def ask(self, *command: Any) -> Any:
         """The answer; `Unavailable` if surely not done, `Lost` if that is not known."""
-        answer = asyncio.get_running_loop().create_future()
-        self._asked.append(_Asked(pack_command(command), answer))
-        if self._sending is None:
-            self._sending = asyncio.ensure_future(self._send())
-        found = await answer
+        (found,) = await self._pipe.ask(command)
         if isinstance(found, ResponseError):
             kind = Forgotten if isinstance(found, NoScriptError) else RefusedByRedis
             raise kind(f"the snapshots cannot be written or read: `{found}`") from None
@@ -53,43 +35,13 @@ class Pipe:
 
     async def close(self) -> None:
         """What was asked is answered; nothing may be asked any more."""
-        if self._sending is not None:
-            await asyncio.wait([self._sending])
-        await self._line.drop()
-
-    async def _send(self) -> None:
-        try:
-            while self._asked:
-                asked, self._asked = self._asked, []
-                await self._send_all(asked)
-        finally:
-            self._sending = None
-
-    async def _send_all(self, asked: list[_Asked]) -> None:
-        error: type[Unavailable] = Unavailable
-        try:
-            if not self._connected:
-                await self._line.write(b"")  # only connects
-                self._connected = True
-            error = Lost
-            await self._line.write(b"".join([one.packed for one in asked]))
-            answers = await self._line.answers(len(asked))
-        except Unavailable as why:
-            self._connected = False
-            await self._line.drop()
-            for one in asked:
-                if not one.answer.done():
-                    one.answer.set_exception(error(why.detail))
-            return
-        for one, answer in zip(asked, answers, strict=True):
-            if not one.answer.done():
-                one.answer.set_result(answer)
+        await self._pipe.close()
 
 
 class Script:
     """A Lua script, sent by its digest; Redis keeps it until it restarts."""
 
-    def __init__(self, pipe: Pipe, source: str, digest: str) -> None:
+    def __init__(self, pipe: Asking, source: str, digest: str) -> None:
         self._pipe = pipe
         self._source = source
         self._digest = digest

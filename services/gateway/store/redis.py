@@ -22,7 +22,7 @@ from services.gateway.decide.tell import facts_of
 from services.gateway.model import Happened, Milestone, Place, Snapshot, Unpublished, Unsure
 from services.gateway.store import scripts
 from services.gateway.store.memory import conflict
-from services.gateway.store.pipe import Lost, Pipe, Script
+from services.gateway.store.pipe import Asking, Lost, Script
 from services.gateway.store.port import (
     GRACE,
     MOST_PROGRESS,
@@ -75,7 +75,7 @@ class RedisSnapshots:
         self._keys = Keys(prefix)
         self._replica = replica
         self._keep = int(keep * 1000)
-        self._pipe = Pipe(redis)
+        self._pipe = Asking(redis)
         self._accept = self._script(scripts.ACCEPT)
         self._project = self._script(scripts.PROJECT)
         self._published = self._script(scripts.PUBLISHED)
