@@ -12,6 +12,7 @@ BENCHES = {
     "governed": ("tests.bench.governed",),
     "separate": ("tests.bench.governed", "--separate"),
     "bulk": ("tests.bench.bulk",),
+    "ledger": ("tests.bench.ledger",),
 }
 
 

@@ -1,10 +1,12 @@
 """The edge of one process: every service by path, as a load balancer would route them."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -27,14 +29,24 @@ ROOT = "gateway"
 class ByFirstSegment:
     """Chooses an application by the first segment of the path; one look-up, however many."""
 
-    def __init__(self, applications: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
+    def __init__(
+        self, applications: Mapping[str, ASGIApp], otherwise: ASGIApp, requests: Counter
+    ) -> None:
         self._applications = applications
         self._otherwise = otherwise
+        self._counted = cache(requests.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "/")
         segment = path.split("/", 2)[1] if path.startswith("/") else ""
-        await self._applications.get(segment, self._otherwise)(scope, receive, send)
+        service = segment if segment in self._applications else ROOT
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._counted(service, message["status"]).inc()
+            await send(message)
+
+        await self._applications.get(segment, self._otherwise)(scope, receive, count)
 
 
 class Bounded:
@@ -77,7 +89,7 @@ def application(running: Sequence[Running], process: Process) -> ASGIApp:
             routes = []
         mounted = Starlette(routes=[Mount(f"/{name}", routes=[*operations(one, process), *routes])])
         applications[name] = Bounded(mounted, process.settings.body_limit)
-    return ByFirstSegment(applications, root)
+    return ByFirstSegment(applications, root, process.metrics.requests)
 
 
 def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:

@@ -29,7 +29,6 @@ class Metrics:
         self.call_seconds = self._histogram("upstream_seconds", "Time of an attempt", "outcome")
         self.tasks = self._counter("tasks", "Tasks by how they ended", "kind", "state")
         self.requests = self._counter("http_requests", "Requests at a door", "service", "status")
-        self.decisions = self._counter("policy_decisions", "Decisions", "verdict")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"interlock_{name}", text, labels, registry=self.registry)

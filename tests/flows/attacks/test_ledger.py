@@ -73,45 +73,58 @@ def edit_a_body(database: sqlite3.Connection) -> None:
     )
 
 
+def fullest(database: sqlite3.Connection) -> int:
+    """The shard with the most records: which one a task falls into is chance."""
+    statement = "SELECT shard FROM records GROUP BY shard ORDER BY count(*) DESC LIMIT 1"
+    found: int = database.execute(statement).fetchone()[0]
+    return found
+
+
 def edit_a_column(database: sqlite3.Connection) -> None:
-    database.execute("UPDATE records SET tenant = 'other' WHERE seq = 3 AND shard = 0")
+    shard = fullest(database)
+    database.execute("UPDATE records SET tenant = 'other' WHERE seq = 3 AND shard = ?", (shard,))
 
 
 def cut_out(database: sqlite3.Connection) -> None:
-    database.execute("DELETE FROM records WHERE seq = 4 AND shard = 1")
+    database.execute("DELETE FROM records WHERE seq = 4 AND shard = ?", (fullest(database),))
 
 
 def reorder(database: sqlite3.Connection) -> None:
+    shard = fullest(database)
     for old, new in ((3, -1), (4, 3), (-1, 4)):
-        database.execute("UPDATE records SET seq = ? WHERE seq = ? AND shard = 2", (new, old))
+        change = "UPDATE records SET seq = ? WHERE seq = ? AND shard = ?"
+        database.execute(change, (new, old, shard))
 
 
 def cut_the_tail(database: sqlite3.Connection) -> None:
     """With the heads and the copies of checkpoints, so that the rest holds together."""
-    database.execute("DELETE FROM records WHERE shard = 0 AND seq > 5")
+    shard = fullest(database)
+    database.execute("DELETE FROM records WHERE shard = ? AND seq > 5", (shard,))
     database.execute(
-        "UPDATE heads SET seq = 5, hash = (SELECT hash FROM records WHERE shard = 0 AND seq = 5) "
-        "WHERE shard = 0"
+        "UPDATE heads SET seq = 5, hash = (SELECT hash FROM records WHERE shard = :it AND seq = 5) "
+        "WHERE shard = :it",
+        {"it": shard},
     )
     database.execute("DELETE FROM checkpoints")
 
 
 def rewrite(database: sqlite3.Connection) -> None:
     """Change a record and compute every hash behind it anew."""
+    shard = fullest(database)
     columns = "event_id, tenant, subject, arrived_at, kept, fault, reason"
     rows = database.execute(
-        f"SELECT seq, previous, {columns} FROM records WHERE shard = 3 ORDER BY seq"
+        f"SELECT seq, previous, {columns} FROM records WHERE shard = ? ORDER BY seq", (shard,)
     ).fetchall()
     previous = rows[0][1]
     for seq, _, *fields in rows:
         fields[1] = "other" if seq == 2 else fields[1]
-        hash_ = link(previous, 3, seq, Entry(*fields))
+        hash_ = link(previous, shard, seq, Entry(*fields))
         database.execute(
-            "UPDATE records SET previous = ?, hash = ?, tenant = ? WHERE shard = 3 AND seq = ?",
-            (previous, hash_, fields[1], seq),
+            "UPDATE records SET previous = ?, hash = ?, tenant = ? WHERE shard = ? AND seq = ?",
+            (previous, hash_, fields[1], shard, seq),
         )
         previous = hash_
-    database.execute("UPDATE heads SET hash = ? WHERE shard = 3", (previous,))
+    database.execute("UPDATE heads SET hash = ? WHERE shard = ?", (previous, shard))
     database.execute("DELETE FROM checkpoints")
 
 
