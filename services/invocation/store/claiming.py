@@ -3,9 +3,20 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
+from interlock.contracts.ids import TaskId
 from interlock.storage.statements import insert_or
 from services.invocation.decide import choose
 from services.invocation.model import Control, Job, Lease, State, Upstream
@@ -17,6 +28,8 @@ from services.invocation.store.tables import (
     KEY,
     WORKERS,
 )
+
+SERVER = tuple_(JOURNAL.c.tenant, JOURNAL.c.server)
 
 
 @dataclass(frozen=True)
@@ -45,21 +58,23 @@ class Claimed:
 
 
 def claim(connection: Connection, wanted: Wanted) -> Claimed:
-    """Claim the oldest ready rows that there is room for. What others claim just now is skipped."""
-    server = tuple_(JOURNAL.c.tenant, JOURNAL.c.server)
-    statement = (
-        select(JOURNAL)
-        .where(IS_READY, JOURNAL.c.not_before <= wanted.now, JOURNAL.c.deadline > wanted.now)
-        .order_by(JOURNAL.c.not_before)
-        .limit(wanted.most)
-        .with_for_update(skip_locked=True)
-    )
-    if wanted.only is not None:
-        statement = statement.where(server.in_(sorted(wanted.only)))
-    elif full := sorted(one for one, free in wanted.room.items() if free <= 0):
-        statement = statement.where(server.not_in(full))
-    rows = {(row.tenant, row.task_id): row for row in connection.execute(statement)}
-    waiting = [(key, (row.tenant, row.server)) for key, row in rows.items()]
+    """Claim the oldest ready rows that there is room for. What others claim just now is skipped.
+
+    Where the upstreams of interest are known, no more rows are read than each has room for: a deep
+    backlog costs no more than a shallow one, and none hides another's.
+    """
+    rows: dict[tuple[str, TaskId], Row[Any]] = {}
+    left: set[Upstream] = set()
+    if wanted.only is None:
+        full = sorted(one for one, free in wanted.room.items() if free <= 0)
+        rows = _ready(connection, wanted, SERVER.not_in(full) if full else true(), wanted.most)
+    for upstream in sorted(wanted.only or ()):
+        room = min(wanted.room.get(upstream, wanted.per_server), wanted.most - len(rows))
+        found = _ready(connection, wanted, SERVER == upstream, room) if room > 0 else {}
+        rows |= found
+        if len(found) >= room:
+            left.add(upstream)
+    waiting = [(key, _upstream(row)) for key, row in rows.items()]
     chosen = choose(waiting, wanted.room, wanted.per_server)
     if chosen:
         connection.execute(
@@ -75,8 +90,26 @@ def claim(connection: Connection, wanted: Wanted) -> Claimed:
         )
     taken = set(chosen)
     jobs = [_claimed(job_of(rows[key]), wanted) for key in chosen]
-    left = {upstream for key, upstream in waiting if key not in taken}
-    return Claimed(jobs, left, more=len(rows) == wanted.most)
+    left |= {upstream for key, upstream in waiting if key not in taken}
+    return Claimed(jobs, left, more=wanted.only is None and len(rows) == wanted.most)
+
+
+def _ready(
+    connection: Connection, wanted: Wanted, of: ColumnElement[bool], most: int
+) -> dict[tuple[str, TaskId], Row[Any]]:
+    """The oldest rows that may be claimed now, by tenant and task."""
+    statement = (
+        select(JOURNAL)
+        .where(IS_READY, JOURNAL.c.not_before <= wanted.now, JOURNAL.c.deadline > wanted.now, of)
+        .order_by(JOURNAL.c.not_before)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    return {(row.tenant, row.task_id): row for row in connection.execute(statement)}
+
+
+def _upstream(row: Row[Any]) -> Upstream:
+    return row.tenant, row.server
 
 
 def _claimed(job: Job, wanted: Wanted) -> Job:
