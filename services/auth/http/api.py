@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from interlock.contracts.access import AgentRecord, ApiKeyRecord, IssuerRecord
 from interlock.contracts.task import Principal, PrincipalKind
-from interlock.errors import Refused
+from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import answered, authenticate
 from interlock.identity.roles import DEFAULT_TENANT, RIGHTS, Right, require
 from interlock.identity.tokens import Caller, Tokens
@@ -114,7 +114,8 @@ class Api:
         return await self._list(request, API_KEYS, "keys")
 
     async def create_key(self, request: Request) -> Response:
-        """The only answer that ever holds the key's text."""
+        """The only answer that ever holds the key's text: so it is given, as 202, even where the
+        key could not be published yet."""
         caller = await self._caller(request, Right.KEYS_WRITE)
         asked = await body(request, bodies.NewApiKey)
         kind = PrincipalKind.AGENT if asked.agent else PrincipalKind.PERSON
@@ -126,8 +127,12 @@ class Api:
         )
         new = NewKey(principal, asked.token_scopes, asked.roles, asked.expires_at)
         record, text = await self.access.create_key(new, caller.principal, caller.roles)
-        await self.relay.flush()
-        return JSONResponse(_public(record) | {"key": text}, 201, NOWHERE)
+        status = 201
+        try:
+            await self.relay.flush()
+        except Unavailable:
+            status = 202
+        return JSONResponse(_public(record) | {"key": text}, status, NOWHERE)
 
     async def revoke_key(self, request: Request) -> Response:
         caller = await self._caller(request, Right.KEYS_WRITE)

@@ -307,3 +307,13 @@ async def test_while_the_bus_is_away_a_change_is_kept_and_told_later(rig: Rig) -
         rig.bus.away = False
         await rig.relay.flush()
         assert isinstance(rig.facts()[-1], AgentRegistered)
+
+
+async def test_a_key_that_could_not_be_published_yet_is_shown_all_the_same(rig: Rig) -> None:
+    await rig.agent()
+    async with rig.client(await rig.key("admin")) as http:
+        rig.bus.away = True
+        made = await http.post("/auth/v1/keys", json={"agent": "copilot"})
+        rig.bus.away = False
+    assert made.status_code == 202
+    assert made.json()["key"].startswith("ilk_")
