@@ -135,6 +135,24 @@ def _alike(one: str, other: str) -> bool:
     )
 
 
+REVIEWED_FIELDS = frozenset({"required_scopes", "risk", "data_class", "technical_owner"})
+"""What a reviewer looked at when the server was approved."""
+
+
+def needs_review(entry: Entry, said: Mapping[str, Any], tools: Mapping[str, ToolChange]) -> bool:
+    """Whether an edit undoes what an approval rests on: then a reviewer makes it, not an owner.
+
+    A tool's time limit is its owner's own affair; all else of it is not.
+    """
+    if not entry.record.lifecycle.callable:
+        return False
+    before = entry.record.model_dump()
+    fields = any(said[name] != before[name] for name in said.keys() & REVIEWED_FIELDS)
+    return fields or any(
+        replace(change, timeout_seconds=None) != ToolChange() for change in tools.values()
+    )
+
+
 def inspected(entry: Entry, inspection: Inspection, now: datetime) -> Entry:
     """The entry after a look at the upstream.
 

@@ -25,7 +25,7 @@ from interlock.identity.tokens import Tokens
 from interlock.runtime.bodies import Body, body
 from interlock.runtime.pages import takes
 from interlock.runtime.relay import Relay
-from services.registry.decide import REVIEWED
+from services.registry.decide import REVIEWED, needs_review
 from services.registry.handlers import Registry
 from services.registry.model import Entry, Similar, ToolChange
 
@@ -141,12 +141,14 @@ class Door:
 
     @takes(ServerEdit)
     async def edit(self, request: Request) -> Response:
-        """Change metadata and tools' settings."""
+        """Change metadata and tools' settings; what an approval rests on is a reviewer's."""
         caller, entry = await self._entry(request, Right.SERVERS_WRITE)
         change = await body(request, ServerEdit)
         said = change.model_dump(exclude={"tools"}, exclude_unset=True, exclude_none=True)
         record = entry.record.model_copy(update=said)
         tools = {name: ToolChange(**dict(edit)) for name, edit in change.tools.items()}
+        if needs_review(entry, said, tools):
+            require(caller, Right.SERVERS_REVIEW)
         edited = await self._registry.edit(entry, record, tools, caller.principal)
         await self._relay.flush()
         return JSONResponse(_whole(edited))

@@ -166,3 +166,28 @@ async def test_servers_of_another_tenant_are_not_there(rig: Rig) -> None:
     await registered(rig)
     with pytest.raises(Exception, match="there is no server"):
         await rig.registry.found("other", "crm")
+
+
+async def test_an_owner_does_not_weaken_what_was_approved(rig: Rig) -> None:
+    await registered(rig, risk="high")
+    await rig.answer(rig.asked()[0].task, tool())
+    weaker: list[dict[str, Any]] = [
+        {"risk": "low"},
+        {"required_scopes": []},
+        {"technical_owner": "rita"},
+        {"tools": {"search": {"repeatable": True}}},
+    ]
+    async with rig.client("olga", "owner") as owner, rig.client("rita", "reviewer") as rita:
+        for to in ("submitted", "security_review"):
+            await owner.post("/v1/servers/crm/move", json={"to": to})
+        await rita.post("/v1/servers/crm/move", json={"to": "approved_dev"})
+        for change in weaker:
+            assert (await owner.patch("/v1/servers/crm", json=change)).status_code == 403, change
+        harmless = {
+            "description": "more",
+            "risk": "high",
+            "tools": {"search": {"timeout_seconds": 5}},
+        }
+        assert (await owner.patch("/v1/servers/crm", json=harmless)).status_code == 200
+    async with rig.client("root", "admin") as admin:
+        assert (await admin.patch("/v1/servers/crm", json={"risk": "low"})).status_code == 200
