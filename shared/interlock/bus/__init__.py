@@ -4,13 +4,26 @@ from interlock.bus.batch import Together
 from interlock.bus.envelope import Arrival, Envelope, Letter, Raw
 from interlock.bus.memory import MemoryBus
 from interlock.bus.observe import Observer, Silent
-from interlock.bus.port import Backlog, Bus, Effects, Group, Limits, Route, dead_topic, on
+from interlock.bus.opening import Opening, open_bus
+from interlock.bus.port import (
+    Backlog,
+    Bus,
+    Change,
+    Effects,
+    Group,
+    Limits,
+    Route,
+    any_letter,
+    dead_topic,
+    on,
+)
 from interlock.bus.wire import Keyring, Stamp
 
 __all__ = [
     "Arrival",
     "Backlog",
     "Bus",
+    "Change",
     "Effects",
     "Envelope",
     "Group",
@@ -19,11 +32,14 @@ __all__ = [
     "Limits",
     "MemoryBus",
     "Observer",
+    "Opening",
     "Raw",
     "Route",
     "Silent",
     "Stamp",
     "Together",
+    "any_letter",
     "dead_topic",
     "on",
+    "open_bus",
 ]

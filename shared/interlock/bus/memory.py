@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.bus.envelope import Letter, Raw
 from interlock.bus.handling import Handling
 from interlock.bus.outcome import Again, Back, Delivery, Done, Outcome, Parked
-from interlock.bus.port import Backlog, Group, dead_topic
+from interlock.bus.port import Backlog, Change, Group, any_letter, dead_topic
 from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import Keyring, letter_id
 from interlock.contracts.ids import EventId
@@ -52,6 +52,15 @@ class MemoryBus:
         self._queues = {group: _Queue() for group in SERVICES if topics_of(group)}
         self._changed = asyncio.Condition()
         self._timers: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def plan(self) -> Sequence[Change]:
+        return ()
+
+    async def apply(self) -> None: ...
 
     async def publish(self, messages: Sequence[Raw]) -> None:
         await self.check()
@@ -102,22 +111,27 @@ class MemoryBus:
             )
         return figures
 
-    async def letters(self, group: str, limit: int = 100) -> Sequence[Letter]:
-        return list(self._queue(group).letters.values())[:limit]
+    async def letters(
+        self, group: str, limit: int = 100, where: Callable[[Letter], bool] = any_letter
+    ) -> Sequence[Letter]:
+        return [*filter(where, self._queue(group).letters.values())][:limit]
 
     async def letter(self, group: str, letter_id: EventId) -> Letter | None:
         return self._queue(group).letters.get(letter_id)
 
-    async def redrive(self, group: str, letter_id: EventId) -> bool:
+    async def redrive(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
         queue = self._queue(group)
-        letter = queue.letters.pop(letter_id, None)
-        if letter is not None:
-            queue.waiting.append(Delivery(letter.raw, self._around.now()))
-            await self._tell()
-        return letter is not None
+        letters = self._taken(group, letter_ids)
+        queue.waiting += [Delivery(letter.raw, self._around.now()) for letter in letters]
+        await self._tell()
+        return frozenset(letter.letter_id for letter in letters)
 
-    async def drop(self, group: str, letter_id: EventId) -> bool:
-        return self._queue(group).letters.pop(letter_id, None) is not None
+    async def drop(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        return frozenset(letter.letter_id for letter in self._taken(group, letter_ids))
+
+    def _taken(self, group: str, letter_ids: Collection[EventId]) -> list[Letter]:
+        letters = self._queue(group).letters
+        return [letters.pop(one) for one in letter_ids if one in letters]
 
     # -- delivery -------------------------------------------------------------------------------
 

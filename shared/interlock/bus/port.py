@@ -1,6 +1,6 @@
 """What a bus promises. Every adapter passes `tests/interlock/bus`."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -80,8 +80,45 @@ class Backlog:
     dead: int
 
 
+def any_letter(letter: Letter) -> bool:
+    """Holds for each."""
+    return True
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between the topology and what the transport has."""
+
+    what: str
+    """The part: ``topic `task.events` ``."""
+    found: str
+    """`missing`, or how it is: `partitions=3`."""
+    wanted: str
+    """How the topology wants it."""
+    safe: bool = True
+    """Whether `apply` can make it so and lose nothing; else a person has to."""
+
+
 class Bus(Protocol):
-    """At-least-once delivery to each group, in any order."""
+    """At-least-once delivery to each group, in any order.
+
+    Open it before anything else, close it last.
+    """
+
+    async def open(self) -> None:
+        """Connect; `Unavailable` where nobody is there. Creates nothing."""
+
+    async def close(self) -> None:
+        """Groups must have ended."""
+
+    async def plan(self) -> Sequence[Change]:
+        """How the transport's topics and groups differ from the topology; empty where they do not.
+
+        Raises `Refused` where we may not look, `Unavailable` where nobody is there.
+        """
+
+    async def apply(self) -> None:
+        """Make every safe change of `plan`. What is right already stays untouched."""
 
     async def publish(self, messages: Sequence[Raw]) -> None:
         """Accept all of them durably, or raise `Unavailable`."""
@@ -95,17 +132,19 @@ class Bus(Protocol):
     async def backlog(self, group: str) -> Sequence[Backlog]:
         """One entry per topic of the group."""
 
-    async def letters(self, group: str, limit: int = 100) -> Sequence[Letter]:
-        """Dead letters of the group, oldest first."""
+    async def letters(
+        self, group: str, limit: int = 100, where: Callable[[Letter], bool] = any_letter
+    ) -> Sequence[Letter]:
+        """The first `limit` dead letters of the group for which `where` holds, oldest first."""
 
     async def letter(self, group: str, letter_id: EventId) -> Letter | None:
         """One of them."""
 
-    async def redrive(self, group: str, letter_id: EventId) -> bool:
-        """Give it to the group again under its own id. False if there is no such letter."""
+    async def redrive(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        """Give them to the group again under their own ids; those that were there."""
 
-    async def drop(self, group: str, letter_id: EventId) -> bool:
-        """Forget it. False if there is no such letter."""
+    async def drop(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        """Forget them; those that were there."""
 
 
 def dead_topic(topic: Topic, group: str) -> str:

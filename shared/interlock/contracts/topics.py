@@ -34,6 +34,10 @@ class TopicSpec:
     retention: timedelta = timedelta(days=7)
     """How long the broker keeps messages for a group that lags behind."""
 
+    partitions: int = 6
+    """So many members of a group can share the topic where the transport divides it (Kafka);
+    a message's partition follows from its subject. A deployment may ask for more."""
+
     signed_by_sender: bool = False
     """Writers lack the suite's key: the message is proven by a signature in its body."""
 

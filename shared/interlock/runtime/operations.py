@@ -17,8 +17,6 @@ from interlock.runtime.host import Running
 from interlock.runtime.process import Process
 
 MOST = 1000
-SEARCHED = 10_000
-"""So many letters are looked through for those of one tenant."""
 
 
 class Operations:
@@ -61,9 +59,9 @@ class Operations:
 
     async def letters(self, request: Request) -> Response:
         caller = await self._caller(request, Right.DEAD_READ)
-        limit = _limit(request)
-        found = await self._bus.letters(self._name, limit if _runs_suite(caller) else SEARCHED)
-        seen = [one for one in found if _sees(caller, one)][:limit]
+        seen = await self._bus.letters(
+            self._name, _limit(request), lambda letter: _sees(caller, letter)
+        )
         return JSONResponse({"letters": [_summary(one) for one in seen]})
 
     async def letter(self, request: Request) -> Response:
@@ -85,14 +83,14 @@ class Operations:
         caller = await self._caller(request, Right.DEAD_WRITE)
         found = await self._found(request, caller)
         await self._state(DeadLetterRedriven, found, caller)
-        await self._bus.redrive(self._name, found.letter_id)
+        await self._bus.redrive(self._name, [found.letter_id])
         return JSONResponse({"redriven": found.letter_id}, status_code=202)
 
     async def drop(self, request: Request) -> Response:
         caller = await self._caller(request, Right.DEAD_WRITE)
         found = await self._found(request, caller)
         await self._state(DeadLetterDropped, found, caller)
-        await self._bus.drop(self._name, found.letter_id)
+        await self._bus.drop(self._name, [found.letter_id])
         return Response(status_code=204)
 
     async def _caller(self, request: Request, right: Right) -> Caller:

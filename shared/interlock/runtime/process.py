@@ -5,14 +5,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from interlock.bus import Bus, Keyring
-from interlock.bus.redis import RedisBus
+from interlock.bus import Bus, Keyring, Opening, open_bus
+from interlock.bus.opening import REDIS
 from interlock.contracts.topics import SERVICES
 from interlock.embedded import valkey
 from interlock.errors import Refused, Unavailable
@@ -28,7 +29,6 @@ from interlock.telemetry.observer import BusObserver
 from interlock.telemetry.traces import Traces, open_traces
 
 KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS)
-SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,25 @@ async def open_process(settings: SuiteSettings) -> AsyncIterator[Process]:
     """
     async with AsyncExitStack() as stack:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        bus_url = settings.bus_url or await _embedded(settings, stack)
-        client = await _connect(settings.redis_url or bus_url, stack)
+        planes = await open_planes(settings, stack)
+        client = await _connect(planes.redis_url, stack)
         keyring = load_keyring(settings.keys_folder, create=settings.embedded)
         trust = load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
         metrics, traces = Metrics(), open_traces()
         stack.callback(traces.close)
-        bus = RedisBus(
-            bus_url,
-            keyring,
-            _now,
-            prefix=settings.prefix,
-            observer=BusObserver(metrics, traces),
+        bus = open_bus(
+            Opening(
+                planes.bus_url,
+                keyring,
+                _now,
+                prefix=settings.prefix,
+                observer=BusObserver(metrics, traces),
+                redis_url=planes.redis_url,
+            )
         )
         await bus.open()
         stack.push_async_callback(bus.close)
+        await _right_topology(bus, settings)
         reader = RedisStateReader(client, keyring, KINDS, prefix=settings.prefix)
         await reader.load()
         yield Process(
@@ -97,16 +101,47 @@ def audiences(settings: SuiteSettings) -> tuple[str, ...]:
     return (settings.url, f"{settings.url}/mcp")
 
 
-async def _embedded(settings: SuiteSettings, stack: AsyncExitStack) -> str:
-    server = await stack.enter_async_context(valkey(settings.data / "valkey"))
-    return server.url
+@dataclass(frozen=True)
+class Planes:
+    """Where the two planes are (DESIGN §2)."""
+
+    bus_url: str
+    redis_url: str
+
+
+async def open_planes(settings: SuiteSettings, stack: AsyncExitStack) -> Planes:
+    """What the settings name; embedded, a Valkey server of our own is what they do not name."""
+    bus_url, redis_url = settings.bus_url, settings.redis_url
+    if redis_url is None and bus_url is not None and urlsplit(bus_url).scheme in REDIS:
+        redis_url = bus_url
+    if redis_url is None:
+        if not settings.embedded:
+            raise Refused(
+                "`INTERLOCK_REDIS_URL` is not set; name the Redis of the state plane, or set "
+                "`INTERLOCK_EMBEDDED=true` to run one here"
+            )
+        server = await stack.enter_async_context(valkey(settings.data / "valkey"))
+        redis_url = server.url
+    return Planes(bus_url or redis_url, redis_url)
+
+
+async def _right_topology(bus: Bus, settings: SuiteSettings) -> None:
+    """Embedded, it is made; elsewhere an operator applies it, and nothing starts on a wrong one."""
+    if settings.embedded:
+        await bus.apply()
+    if changes := await bus.plan():
+        told = "; ".join(f"{one.what} is {one.found}, not {one.wanted}" for one in changes[:3])
+        more = f" (and {len(changes) - 3} more)" if len(changes) > 3 else ""
+        raise Refused(
+            f"the bus is not as the topology wants it: {told}{more}; see `interlock bus plan`"
+        )
 
 
 async def _connect(url: str, stack: AsyncExitStack) -> Any:
-    if not url.startswith(SCHEMES):
+    if urlsplit(url).scheme not in REDIS:
         raise Refused(
             f"`{url.partition(':')[0]}` is no scheme of a Redis URL; give one of "
-            + ", ".join(f"`{scheme}`" for scheme in SCHEMES)
+            + ", ".join(f"`{scheme}://`" for scheme in REDIS)
         )
     client = aioredis.from_url(
         url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, socket_timeout=None

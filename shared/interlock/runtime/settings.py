@@ -15,9 +15,9 @@ class SuiteSettings(BaseSettings):
     data: Path = Path(".interlock")
     """Everything that the embedded mode keeps: broker, databases, keys, ledger's anchor."""
     bus_url: str | None = None
-    """`redis://…` or `unix://…`. Without it a Valkey server of our own runs below `data`."""
+    """Its scheme chooses the transport. Without it a Valkey server of our own runs below `data`."""
     redis_url: str | None = None
-    """Published state and snapshots; `bus_url` where it is not given."""
+    """Published state and snapshots; without it `bus_url` where that is one, else our own."""
     database_url: str | None = None
     """PostgreSQL for all services (a schema each); SQLite files below `data` without it."""
     keys: Path | None = None

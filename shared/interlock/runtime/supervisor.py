@@ -15,12 +15,13 @@ import structlog
 import uvicorn
 
 from interlock.contracts.topics import SERVICES
-from interlock.embedded import tie, valkey
+from interlock.embedded import tie
 from interlock.errors import Refused
 from interlock.identity.keys import load_keyring, load_trust
 from interlock.runtime.door import ROOT
 from interlock.runtime.edge import Edge
 from interlock.runtime.main import CANNOT_START, Server, bind, until_signal
+from interlock.runtime.process import Planes, open_planes
 from interlock.runtime.settings import SuiteSettings
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class Supervisor:
     """Keeps a process per service alive."""
 
     settings: SuiteSettings
-    bus_url: str
+    planes: Planes
     services: Sequence[str] = SERVICES
     children: dict[str, Child] = field(default_factory=dict)
     hopeless: "asyncio.Future[str]" = field(default_factory=asyncio.Future)
@@ -98,7 +99,8 @@ class Supervisor:
         child.port = free_port()
         child.starts += 1
         environment = os.environ | {
-            "INTERLOCK_BUS_URL": self.bus_url,
+            "INTERLOCK_BUS_URL": self.planes.bus_url,
+            "INTERLOCK_REDIS_URL": self.planes.redis_url,
             "INTERLOCK_DATA": str(self.settings.data.absolute()),
             "INTERLOCK_HOST": "127.0.0.1",
             "INTERLOCK_PORT": str(child.port),
@@ -139,10 +141,7 @@ async def supervised(settings: SuiteSettings) -> AsyncIterator[Supervisor]:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         load_keyring(settings.keys_folder, create=settings.embedded)
         load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
-        bus_url = settings.bus_url
-        if bus_url is None:
-            bus_url = (await stack.enter_async_context(valkey(settings.data / "valkey"))).url
-        supervisor = Supervisor(settings, bus_url)
+        supervisor = Supervisor(settings, await open_planes(settings, stack))
         edge = Edge(supervisor.ports, ROOT)
         await edge.open()
         stack.push_async_callback(edge.close)

@@ -10,8 +10,7 @@ from typing import Any, Self
 import orjson
 from joserfc.errors import JoseError
 
-from interlock.bus import Keyring, Raw, Stamp
-from interlock.bus.redis import RedisBus
+from interlock.bus import Keyring, Opening, Raw, Stamp, open_bus
 from interlock.contracts.ids import TaskId, derived
 from interlock.errors import Refused
 from interlock.identity.keys import new_key, write_secret
@@ -58,7 +57,7 @@ class BusAgent:
     def __init__(self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now) -> None:
         self._key = key
         self._now = now
-        self._bus = RedisBus(bus_url, Keyring({}), now)
+        self._bus = open_bus(Opening(bus_url, Keyring({}), now))
 
     @classmethod
     def from_file(cls, bus_url: str, file: Path) -> "BusAgent":
@@ -70,7 +69,7 @@ class BusAgent:
             raise Refused(f"`{file}` is no key of an agent for the bus") from None
 
     async def __aenter__(self) -> Self:
-        await self._bus.open(consumes=False)
+        await self._bus.open()
         return self
 
     async def __aexit__(

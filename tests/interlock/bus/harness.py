@@ -68,6 +68,7 @@ async def stop(*tasks: "asyncio.Future[Any]") -> None:
 async def open_redis(url: str, **given: Any) -> AsyncIterator[RedisBus]:
     bus = RedisBus(url, KEYRING, clock, **given)
     await bus.open()
+    await bus.apply()
     try:
         yield bus
     finally:

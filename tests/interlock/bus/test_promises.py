@@ -448,10 +448,10 @@ async def test_a_redriven_letter_comes_again_under_its_own_id(bus: Bus) -> None:
         await bus.publish([sent])
         (letter,) = await eventually(lambda: bus.letters("policy"))
         broken.clear()
-        assert await bus.redrive("policy", letter.letter_id)
+        assert await bus.redrive("policy", [letter.letter_id])
         assert await seen.count(1) == [sent]
         assert await bus.letters("policy") == []
-        assert not await bus.redrive("policy", letter.letter_id)
+        assert not await bus.redrive("policy", [letter.letter_id])
 
 
 async def test_a_dropped_letter_is_gone(bus: Bus) -> None:
@@ -459,10 +459,10 @@ async def test_a_dropped_letter_is_gone(bus: Bus) -> None:
         await bus.publish([forged(raw(authenticated()))])
         (letter,) = await eventually(lambda: bus.letters("policy"))
         assert await bus.letter("policy", letter.letter_id) == letter
-        assert await bus.drop("policy", letter.letter_id)
+        assert await bus.drop("policy", [letter.letter_id])
     assert await bus.letters("policy") == []
     assert await bus.letter("policy", letter.letter_id) is None
-    assert not await bus.drop("policy", EventId("no-such-letter"))
+    assert not await bus.drop("policy", [EventId("no-such-letter")])
 
 
 async def test_backlog_says_what_waits_and_for_how_long(bus: Bus) -> None:

@@ -32,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 async def letter(running: Suite) -> AsyncIterator[dict[str, Any]]:
     """A forged message, parked by policy."""
     bus = RedisBus(running.bus_url, Keyring({}), noon)
-    await bus.open(consumes=False)
+    await bus.open()
     await bus.publish([FORGED])
     await bus.close()
     found = await eventually(lambda: letters(running))
@@ -100,7 +100,7 @@ async def test_a_letter_is_hidden_from_other_tenants_and_what_is_forged_proves_n
 ) -> None:
     made = await ask(running, "POST", "/auth/v1/tenants", {"name": "evil"})
     bus = RedisBus(running.bus_url, Keyring({}), noon)
-    await bus.open(consumes=False)
+    await bus.open()
     claims = {"ce_id": "mine", "ce_type": "interlock.x.v1", "ce_tenant": "evil"}
     await bus.publish([Raw(Topic.TASK_AUTHENTICATED, claims, b"{}")])
     await bus.close()

@@ -27,6 +27,7 @@ async def real(redis_url: str) -> AsyncIterator[World]:
         return stores[-1]
 
     await bus.open()
+    await bus.apply()
     async with world(bus) as made:
         made.store = store
         yield made

@@ -3,7 +3,8 @@
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,10 @@ from faststream.redis import RedisBroker
 
 from interlock.bus.envelope import Letter, Raw
 from interlock.bus.observe import Observer, Silent
-from interlock.bus.port import Backlog, Group
+from interlock.bus.port import Backlog, Change, Group, any_letter
 from interlock.bus.redis.desk import Desk
 from interlock.bus.redis.entries import Keys
-from interlock.bus.redis.groups import create_groups
+from interlock.bus.redis.groups import create_groups, missing_groups
 from interlock.bus.redis.line import Line
 from interlock.bus.redis.member import Member, Reach
 from interlock.bus.redis.publisher import Publisher
@@ -24,7 +25,7 @@ from interlock.contracts.ids import EventId
 
 
 class RedisBus:
-    """A `Bus`. Open it before anything else, close it last."""
+    """A `Bus`."""
 
     def __init__(
         self,
@@ -39,28 +40,38 @@ class RedisBus:
         self._keys = Keys(prefix)
         self._around = Surroundings(keyring, now, observer or Silent())
 
-    async def open(self, *, consumes: bool = True) -> None:
-        """Connect and make all groups; `Unavailable` if Redis is not there.
-
-        A writer that may only append (`consumes=False`) makes none.
-        """
+    async def open(self) -> None:
         client: Any = await self._broker.connect()
         self._reach = Reach(client, self._keys)
         self._publisher = Publisher(client, self._keys)
         self._desk = Desk(client, self._keys)
-        if not consumes:
-            return
-        line = Line(client)
-        try:
-            await create_groups(line, self._keys)
-        finally:
-            await line.drop()
+        async with self._own_line() as line:
+            await line.ask(("PING",))  # an answer is enough: who may only append is refused
 
     async def close(self) -> None:
-        """Groups must have ended."""
         await self._publisher.close()
         await self._desk.close()
         await self._broker.stop()
+
+    async def plan(self) -> Sequence[Change]:
+        async with self._own_line() as line:
+            missing = await missing_groups(line, self._keys)
+        return [
+            Change(f"group `{group}` of stream `{key}`", "missing", "there")
+            for key, group in missing
+        ]
+
+    async def apply(self) -> None:
+        async with self._own_line() as line:
+            await create_groups(line, self._keys)
+
+    @asynccontextmanager
+    async def _own_line(self) -> AsyncIterator[Line]:
+        line = Line(self._reach.client)
+        try:
+            yield line
+        finally:
+            await line.drop()
 
     async def publish(self, messages: Sequence[Raw]) -> None:
         await self._publisher.publish(messages)
@@ -75,14 +86,16 @@ class RedisBus:
     async def backlog(self, group: str) -> Sequence[Backlog]:
         return await self._desk.backlog(group)
 
-    async def letters(self, group: str, limit: int = 100) -> Sequence[Letter]:
-        return await self._desk.letters(group, limit)
+    async def letters(
+        self, group: str, limit: int = 100, where: Callable[[Letter], bool] = any_letter
+    ) -> Sequence[Letter]:
+        return await self._desk.letters(group, limit, where)
 
     async def letter(self, group: str, letter_id: EventId) -> Letter | None:
         return await self._desk.letter(group, letter_id)
 
-    async def redrive(self, group: str, letter_id: EventId) -> bool:
-        return await self._desk.redrive(group, letter_id)
+    async def redrive(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        return await self._desk.redrive(group, letter_ids)
 
-    async def drop(self, group: str, letter_id: EventId) -> bool:
-        return await self._desk.drop(group, letter_id)
+    async def drop(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        return await self._desk.drop(group, letter_ids)

@@ -1,7 +1,7 @@
 """What people and doors ask of the bus: is it well, how far behind is a group, what is dead."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -18,6 +18,8 @@ from interlock.errors import Unavailable
 
 FULL = 0.9
 """Share of `maxmemory` from which on nothing is taken in."""
+PAGE = 500
+"""Letters read at once."""
 FRESH = 1.0
 """Seconds that one look at the memory serves."""
 
@@ -105,17 +107,29 @@ class Desk:
 
     # -- dead letters ---------------------------------------------------------------------------
 
-    async def letters(self, group: str, limit: int) -> Sequence[Letter]:
-        topics = topics_of(group)
-        found = await self._ask(
-            *(("XRANGE", self._keys.dead(t, group), "-", "+", "COUNT", limit) for t in topics)
-        )
+    async def letters(
+        self, group: str, limit: int, where: Callable[[Letter], bool]
+    ) -> Sequence[Letter]:
         letters = [
-            letter(topic, group, entry, fields)
-            for topic, entries in zip(topics, found, strict=True)
-            for entry, fields in entries
+            one
+            for topic in topics_of(group)
+            for one in await self._letters(topic, group, limit, where)
         ]
         return sorted(letters, key=lambda one: one.parked_at)[:limit]
+
+    async def _letters(
+        self, topic: Topic, group: str, limit: int, where: Callable[[Letter], bool]
+    ) -> list[Letter]:
+        """Page by page, so that a long queue of others' letters is not held at once."""
+        letters: list[Letter] = []
+        after, more = "-", True
+        while more and len(letters) < limit:
+            key = self._keys.dead(topic, group)
+            (page,) = await self._ask(("XRANGE", key, after, "+", "COUNT", PAGE))
+            letters += filter(where, [letter(topic, group, *entry) for entry in page])
+            more = len(page) == PAGE
+            after = f"({page[-1][0].decode()}" if more else after
+        return letters[:limit]
 
     async def letter(self, group: str, letter_id: EventId) -> Letter | None:
         for topic in topics_of(group):
@@ -127,11 +141,13 @@ class Desk:
                 return letter(topic, group, *found[0])
         return None
 
-    async def redrive(self, group: str, letter_id: EventId) -> bool:
-        return await self._on_letter(scripts.REDRIVE, 3, group, letter_id)
+    async def redrive(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        moved = [one for one in letter_ids if await self._on_letter(scripts.REDRIVE, 3, group, one)]
+        return frozenset(moved)
 
-    async def drop(self, group: str, letter_id: EventId) -> bool:
-        return await self._on_letter(scripts.DROP, 2, group, letter_id)
+    async def drop(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
+        gone = [one for one in letter_ids if await self._on_letter(scripts.DROP, 2, group, one)]
+        return frozenset(gone)
 
     async def _on_letter(self, script: str, keys: int, group: str, letter_id: EventId) -> bool:
         names = self._keys

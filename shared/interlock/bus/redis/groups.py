@@ -9,11 +9,8 @@ from interlock.bus.redis.line import Line, refused
 from interlock.contracts.topics import TOPOLOGY
 
 
-async def create_groups(line: Line, keys: Keys) -> None:
-    """Each reads from the beginning. A group that exists stays as it is.
-
-    Looks first: Redis refuses even a vain XGROUP CREATE when its memory is full.
-    """
+async def missing_groups(line: Line, keys: Keys) -> list[tuple[str, str]]:
+    """(stream, group) of the topology that Redis does not have."""
     wanted = [
         (key, group)
         for topic, spec in TOPOLOGY.items()
@@ -23,7 +20,15 @@ async def create_groups(line: Line, keys: Keys) -> None:
     streams = list(dict.fromkeys(key for key, _ in wanted))
     found = await line.ask(*(("XINFO", "GROUPS", key) for key in streams))
     there = {key: names(groups) for key, groups in zip(streams, found, strict=True)}
-    missing = [(key, group) for key, group in wanted if group not in there[key]]
+    return [(key, group) for key, group in wanted if group not in there[key]]
+
+
+async def create_groups(line: Line, keys: Keys) -> None:
+    """Each reads from the beginning. A group that exists stays as it is.
+
+    Looks first: Redis refuses even a vain XGROUP CREATE when its memory is full.
+    """
+    missing = await missing_groups(line, keys)
     commands = [("XGROUP", "CREATE", key, group, 0, "MKSTREAM") for key, group in missing]
     for answer in await line.ask(*commands):
         if isinstance(answer, ResponseError) and not str(answer).startswith("BUSYGROUP"):

@@ -1,0 +1,48 @@
+"""Which transport a URL means. Each is imported where it is asked for: their clients are extras."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from interlock.bus.observe import Observer
+from interlock.bus.port import Bus
+from interlock.bus.redis import RedisBus
+from interlock.bus.wire import Keyring
+from interlock.errors import Refused
+
+REDIS = ("redis", "rediss", "unix")
+SCHEMES = (*REDIS,)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What every transport is made of."""
+
+    url: str
+    """Where the broker is, and all that is to be said of the way there."""
+    keyring: Keyring
+    now: Callable[[], datetime]
+    prefix: str = "interlock:"
+    """Before every name of ours, so that suites can share a broker."""
+    observer: Observer | None = None
+    redis_url: str | None = None
+    """The state plane's Redis: where messages wait for their retry if the broker cannot delay.
+    One who only publishes needs none."""
+
+
+def open_bus(opening: Opening) -> Bus:
+    """The transport that the URL's scheme means, not yet opened; `Refused` where there is none."""
+    scheme = urlsplit(opening.url).scheme
+    if scheme in REDIS:
+        return RedisBus(
+            opening.url,
+            opening.keyring,
+            opening.now,
+            prefix=opening.prefix,
+            observer=opening.observer,
+        )
+    raise Refused(
+        f"`{scheme}` is no scheme of a bus's URL; give one of "
+        + ", ".join(f"`{known}://`" for known in SCHEMES)
+    )
