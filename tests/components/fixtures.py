@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
 from tests.components.valkey import owner
@@ -57,6 +58,16 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
     """An empty PostgreSQL database, `postgresql+asyncpg://…`."""
     async with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def keycloak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
+    """A Keycloak with the realm of the demo. Shared by all tests: leave the realm as it was."""
+    try:
+        with keycloak(tmp_path_factory.mktemp("keycloak")) as running:
+            yield running
+    except Missing as missing:
+        without("keycloak", missing)
 
 
 @pytest.fixture

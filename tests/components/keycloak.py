@@ -1,0 +1,212 @@
+"""A private Keycloak, in memory, with one realm: an OpenID Connect provider that is not ours.
+
+Its distribution comes from Maven Central once, into `.cache/`. A start takes some 20 s of CPU, so
+one serves the whole run: fixture `keycloak_server`. Tests that change it make clients of their own.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from interlock.embedded.tie import die_with_parent
+from interlock.runtime.supervisor import free_port
+from tests.components.required import Missing
+from tests.components.suite import answers, until
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+REALM = ROOT / "deploy" / "keycloak" / "interlock-realm.json"
+"""The realm of the demo, with `${NAME}` where a password or a client's secret belongs."""
+ARTIFACT = "org.keycloak:keycloak-quarkus-dist"
+VERSION = "26.4.5"
+PATIENCE = 300.0
+"""Seconds that a fetch, a build or a start may take on a loaded machine."""
+ADMIN = "admin"
+JAVA = (
+    "-Xms128m",
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",
+    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
+    "--add-opens=java.base/java.security=ALL-UNNAMED",
+)
+BUILT_WITH = ("--db=dev-mem", "--health-enabled=true")
+
+
+@dataclass(frozen=True)
+class Keycloak:
+    """A running server and the realm that it was given."""
+
+    url: str
+    realm: str
+    secrets: Mapping[str, str]
+    """What stands in the realm, by the placeholder's name."""
+    admin_password: str
+
+    @property
+    def issuer(self) -> str:
+        return f"{self.url}/realms/{self.realm}"
+
+    @property
+    def foreign(self) -> str:
+        """The issuer of another realm of the same server."""
+        return f"{self.url}/realms/master"
+
+    def secret(self, client: str) -> str:
+        """A client's secret."""
+        return self.secrets[f"{client.upper().replace('-', '_')}_SECRET"]
+
+    def password(self, user: str) -> str:
+        """A user's password."""
+        return self.secrets[f"{user.upper()}_PASSWORD"]
+
+    def client_token(self, client: str, secret: str | None = None, **more: str) -> str:
+        """An access token of a client itself (RFC 6749 §4.4); `scope` may be asked for."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client,
+            "client_secret": secret or self.secret(client),
+            **more,
+        }
+        return _token(self.issuer, form)
+
+    def admin_token(self) -> str:
+        """Of the server's administrator, who is of realm `master`."""
+        form = {"grant_type": "password", "client_id": "admin-cli"}
+        return _token(self.foreign, {**form, "username": ADMIN, "password": self.admin_password})
+
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """The admin API's answer; `path` is relative to the realm, as `/clients`."""
+        with httpx.Client(base_url=f"{self.url}/admin/realms/{self.realm}") as http:
+            token = {"Authorization": f"Bearer {self.admin_token()}"}
+            answer = http.request(method, path, json=body, headers=token)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def _token(issuer: str, form: Mapping[str, str]) -> str:
+    answer = httpx.post(f"{issuer}/protocol/openid-connect/token", data=dict(form), timeout=30)
+    answer.raise_for_status()
+    token: str = answer.json()["access_token"]
+    return token
+
+
+def filled(realm: Path) -> tuple[str, dict[str, str]]:
+    """The realm's text with a new secret for each placeholder, and these secrets."""
+    text = realm.read_text("utf-8")
+    made = {name: secrets.token_hex(16) for name in sorted({*re.findall(r"\$\{(\w+)\}", text)})}
+    return re.sub(r"\$\{(\w+)\}", lambda found: made[found[1]], text), made
+
+
+@contextmanager
+def keycloak(folder: Path, realm: Path = REALM) -> Iterator[Keycloak]:
+    """A server with `realm` imported, its files below `folder`. Missing if it cannot be had."""
+    text, made = filled(realm)
+    name = realm.name.removesuffix("-realm.json")
+    (folder / "data" / "import").mkdir(parents=True)
+    (folder / "data" / "import" / realm.name).write_text(text, "utf-8")
+    with running(folder, made=made, realm=name) as server:
+        yield server
+
+
+@contextmanager
+def running(folder: Path, *, made: Mapping[str, str], realm: str) -> Iterator[Keycloak]:
+    """A server whose home is `folder`; it imports the realms in `data/import` there."""
+    for part in ("conf", "lib", "providers", "themes", "version.txt"):
+        (folder / part).symlink_to(distribution() / part)
+    port, password = free_port(), secrets.token_hex(16)
+    url, log = f"http://127.0.0.1:{port}", folder / "log"
+    options = (
+        "--optimized",
+        "--cache=local",
+        "--http-enabled=true",
+        "--hostname-strict=false",
+        "--http-host=127.0.0.1",
+        f"--http-port={port}",
+        f"--http-management-port={free_port()}",
+        "--import-realm",
+    )
+    with log.open("w") as out, _java(folder, out, ("start", *options), password) as process:
+        try:
+            try:
+                found = f"{url}/realms/{realm}/.well-known/openid-configuration"
+                until(lambda: answers(found) == 200, "Keycloak answers", process, log, PATIENCE)
+            except RuntimeError as error:
+                raise Missing(str(error)) from None
+            yield Keycloak(url, realm, made, password)
+        finally:
+            process.kill()  # all that it has is in memory
+            process.wait()
+
+
+def _java(home: Path, out: Any, words: tuple[str, ...], password: str) -> "subprocess.Popen[bytes]":
+    """Keycloak's command as its script runs it, but as a child of ours."""
+    environment = os.environ | {
+        "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN,
+        "KC_BOOTSTRAP_ADMIN_PASSWORD": password,
+    }
+    where = (f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}")
+    jar = ("-cp", str(home / "lib" / "quarkus-run.jar"))
+    return subprocess.Popen(
+        ["java", *JAVA, *where, *jar, "io.quarkus.bootstrap.runner.QuarkusEntryPoint", *words],
+        stdout=out,
+        stderr=out,
+        env=environment,
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - no threads
+    )
+
+
+def distribution() -> Path:
+    """The unpacked and built distribution; made by whoever comes first."""
+    if shutil.which("java") is None:
+        raise Missing("no `java` on PATH: install a Java 17 runtime")
+    folder = CACHE / f"keycloak-{VERSION}"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "keycloak.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "built").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _fetch(folder)
+            _build(folder)
+            (folder / "built").touch()
+    return folder
+
+
+def _fetch(folder: Path) -> None:
+    if shutil.which("mvn") is None:
+        raise Missing("no `mvn` on PATH: install Maven, which fetches Keycloak once")
+    artifact = f"-Dartifact={ARTIFACT}:{VERSION}:zip"
+    goal = ("dependency:unpack", artifact, f"-DoutputDirectory={CACHE}")
+    markers = f"-DmarkersDirectory={CACHE / 'maven-markers'}"
+    done = subprocess.run(
+        ["mvn", "-q", "-B", *goal, markers, "-Dmdep.overWriteReleases=true"],
+        cwd=CACHE,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode != 0 or not folder.exists():
+        raise Missing(f"Maven could not fetch Keycloak: {done.stdout.strip()[-500:]}")
+
+
+def _build(folder: Path) -> None:
+    """Its settings of build time, once, rather than at each start."""
+    log = folder / "build.log"
+    with log.open("w") as out, _java(folder, out, ("build", *BUILT_WITH), "") as process:
+        if process.wait(PATIENCE) != 0:
+            raise Missing(f"Keycloak could not be built: {log.read_text()[-500:]}")
