@@ -66,19 +66,15 @@ async def open_process(settings: SuiteSettings) -> AsyncIterator[Process]:
         trust = load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
         metrics, traces = Metrics(), open_traces()
         stack.callback(traces.close)
-        bus = open_bus(
-            Opening(
-                planes.bus_url,
-                keyring,
-                _now,
-                prefix=settings.prefix,
-                observer=BusObserver(metrics, traces),
-                redis_url=planes.redis_url,
-            )
+        opening = Opening(
+            planes.bus_url,
+            keyring,
+            _now,
+            prefix=settings.prefix,
+            observer=BusObserver(metrics, traces),
+            redis_url=planes.redis_url,
         )
-        await bus.open()
-        stack.push_async_callback(bus.close)
-        await _right_topology(bus, settings)
+        bus = await _bus(opening, settings, stack)
         reader = RedisStateReader(client, keyring, KINDS, prefix=settings.prefix)
         await reader.load()
         yield Process(
@@ -123,6 +119,14 @@ async def open_planes(settings: SuiteSettings, stack: AsyncExitStack) -> Planes:
         server = await stack.enter_async_context(valkey(settings.data / "valkey"))
         redis_url = server.url
     return Planes(bus_url or redis_url, redis_url)
+
+
+async def _bus(opening: Opening, settings: SuiteSettings, stack: AsyncExitStack) -> Bus:
+    bus = open_bus(opening)
+    await bus.open()
+    stack.push_async_callback(bus.close)
+    await _right_topology(bus, settings)
+    return bus
 
 
 async def _right_topology(bus: Bus, settings: SuiteSettings) -> None:
