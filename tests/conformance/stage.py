@@ -1,0 +1,70 @@
+"""Interlock in front of the server that does everything, and what both remember of a run."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.components.suite import Suite, suite, upstream
+
+SERVER = "everything"
+AGENT = "client"
+SCOPE = "everything:use"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running suite and its upstream."""
+
+    suite: Suite
+    upstream: str
+    key: str
+    """API key of an agent that may use all of the upstream."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where the upstream's own names are."""
+        return f"{self.suite.url}/servers/{SERVER}/mcp"
+
+    def executed(self) -> dict[str, str]:
+        """What the upstream was asked to do, by task: `tools/call`, `prompts/get`, …
+
+        The key is empty for what no task asked for.
+        """
+        with urlopen(f"{self.upstream}/control/asked", timeout=10) as answer:
+            told: dict[str, str] = json.load(answer)
+        return told
+
+
+@contextmanager
+def stage(folder: Path, origin: str) -> Iterator[Stage]:
+    """Everything up, registered and permitted. Pages of `origin` may call."""
+    env = {"INTERLOCK_GATEWAY_ALLOWED_ORIGINS": json.dumps([origin])}
+    with (
+        upstream("tests.conformance.everything") as url,
+        suite(folder / "data", env=env) as running,
+    ):
+        _register(running, url)
+        running.ask("POST", "/auth/v1/agents", {"name": AGENT})
+        running.ask("PUT", f"/policy/v1/permissions/{AGENT}", {"permissions": [SCOPE]})
+        made = running.ask("POST", "/auth/v1/keys", {"agent": AGENT})
+        yield Stage(running, url, made["key"])
+
+
+def _register(running: Suite, url: str) -> None:
+    server = {
+        "name": SERVER,
+        "capability": "does everything",
+        "owner_team": "tests",
+        "technical_owner": "ana",
+        "environment": "development",
+        "connection": {"transport": "streamable-http", "url": f"{url}/mcp"},
+        "required_scopes": [SCOPE],
+        "risk": "low",
+    }
+    told = running.ask("POST", "/registry/v1/servers", server)
+    assert told["inspected"], told["inspect_error"]
+    for state in ("submitted", "security_review", "approved_dev"):
+        running.ask("POST", f"/registry/v1/servers/{SERVER}/move", {"to": state, "reason": "test"})
