@@ -97,6 +97,8 @@ class Change:
     """How the topology wants it."""
     safe: bool = True
     """Whether `apply` can make it so and lose nothing; else a person has to."""
+    todo: str = ""
+    """What that person has to do, as a command or a sentence."""
 
 
 class Bus(Protocol):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import access, audit, dead, policy, servers, suite, tasks
+from interlock.cli import access, audit, bus, dead, policy, servers, suite, tasks
 from interlock.cli.connection import target
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(access.keys, name="key")
 app.add_typer(tasks.app, name="task")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(bus.app, name="bus")
 app.add_typer(dead.app, name="dead")
 
 

@@ -32,7 +32,9 @@ class TopicSpec:
     """Groups to which a message here hands a task over: parking one states `task.parked`."""
 
     retention: timedelta = timedelta(days=7)
-    """How long the broker keeps messages for a group that lags behind."""
+    """How long a group may lag behind and lose nothing; a broker may drop what is older (Kafka,
+    SQS). Redis keeps a message until every group has acknowledged it, however long that takes:
+    there the bound is memory, and doors answer 503 before it is full. See docs/operations.md."""
 
     partitions: int = 6
     """So many members of a group can share the topic where the transport divides it (Kafka);

@@ -24,6 +24,10 @@ LONGEST_SOCKET = 103
 """Bytes of a socket's path: `sun_path` holds 104 on macOS and 108 on Linux, one of them a NUL."""
 
 
+IN_USE = "in_use"
+"""Code of the refusal of a folder whose owner lives."""
+
+
 class Folder:
     """One data folder. `own` and `claim` take its two locks, `release` gives both back."""
 
@@ -48,7 +52,8 @@ class Folder:
         if self._owner is None:
             raise Refused(
                 f"data folder `{self.path}` belongs to the running process `{self._holder()}`: "
-                "stop that one, attach to it, or choose another folder"
+                "stop that one, attach to it, or choose another folder",
+                code=IN_USE,
             )
         os.truncate(self._owner, 0)
         os.write(self._owner, str(os.getpid()).encode())

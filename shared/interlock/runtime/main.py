@@ -36,13 +36,16 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    services: Sequence[Service], settings: SuiteSettings
+    services: Sequence[Service], settings: SuiteSettings, *, join: bool = False
 ) -> AsyncIterator[list[Running]]:
-    """Run `services` in this process; in the block they take requests and messages."""
+    """Run `services` in this process; in the block they take requests and messages.
+
+    `join`: beside a suite that runs on the same data folder, where nothing else is named.
+    """
     async with AsyncExitStack() as stack:
         door = bind(settings.host, settings.port)
         stack.callback(door.close)
-        process = await stack.enter_async_context(open_process(settings))
+        process = await stack.enter_async_context(open_process(settings, join=join))
         state = asyncio.create_task(keep("state", process.reader.run))
         stack.push_async_callback(_cancel, [state])
         running = [await stack.enter_async_context(start(process, service)) for service in services]
@@ -115,9 +118,11 @@ async def until_stopped(
     services: Sequence[Service],
     settings: SuiteSettings,
     started: Callable[[], None] = lambda: None,
+    *,
+    join: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    async with until_signal() as stop, serving(services, settings):
+    """Serve until SIGTERM or SIGINT; `join` as `serving` takes it."""
+    async with until_signal() as stop, serving(services, settings, join=join):
         started()
         await stop.wait()
         log.info("suite.stopping")
@@ -158,7 +163,7 @@ def run(*services: Service, started: Callable[[], None] = lambda: None, **given:
         configure_logs(settings.log_level, settings.log_format)
         if "--check" in sys.argv:
             return
-        run_loop(until_stopped(services, settings, started))
+        run_loop(until_stopped(services, settings, started, join=True))
     except InterlockError as error:
         sys.stderr.write(f"interlock: {error.detail}\n")
         raise SystemExit(CANNOT_START) from None

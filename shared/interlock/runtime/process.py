@@ -15,12 +15,13 @@ from redis.exceptions import RedisError
 from interlock.bus import Bus, Keyring, Opening, open_bus
 from interlock.bus.opening import REDIS
 from interlock.contracts.topics import SERVICES
-from interlock.embedded import valkey
 from interlock.errors import Refused, Unavailable
 from interlock.identity.keys import load_keyring, load_trust
 from interlock.identity.statements import Trust
 from interlock.identity.tokens import Tokens
+from interlock.runtime.planes import open_planes, without_secret
 from interlock.runtime.settings import SuiteSettings
+from interlock.runtime.topology import require_topology
 from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS
 from interlock.state.port import StateReader, StateWriter
 from interlock.state.redis import RedisStateReader, RedisStateWriter
@@ -53,14 +54,17 @@ def _now() -> datetime:
 
 
 @asynccontextmanager
-async def open_process(settings: SuiteSettings) -> AsyncIterator[Process]:
-    """Open everything. The embedded mode makes the keys of all services at its first start.
+async def open_process(settings: SuiteSettings, *, join: bool) -> AsyncIterator[Process]:
+    """Open everything; `join` as `open_planes` takes it.
+
+    The embedded mode makes what is missing at its first start: the keys of all services, and the
+    topology. Elsewhere an operator does, and nothing starts on a wrong one.
 
     Raises `Refused` for settings that cannot work, `Unavailable` where something is not there.
     """
     async with AsyncExitStack() as stack:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        planes = await open_planes(settings, stack)
+        planes = await open_planes(settings, stack, join=join)
         client = await _connect(planes.redis_url, stack)
         keyring = load_keyring(settings.keys_folder, create=settings.embedded)
         trust = load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
@@ -97,48 +101,14 @@ def audiences(settings: SuiteSettings) -> tuple[str, ...]:
     return (settings.url, f"{settings.url}/mcp")
 
 
-@dataclass(frozen=True)
-class Planes:
-    """Where the two planes are (DESIGN §2)."""
-
-    bus_url: str
-    redis_url: str
-
-
-async def open_planes(settings: SuiteSettings, stack: AsyncExitStack) -> Planes:
-    """What the settings name; embedded, a Valkey server of our own is what they do not name."""
-    bus_url, redis_url = settings.bus_url, settings.redis_url
-    if redis_url is None and bus_url is not None and urlsplit(bus_url).scheme in REDIS:
-        redis_url = bus_url
-    if redis_url is None:
-        if not settings.embedded:
-            raise Refused(
-                "`INTERLOCK_REDIS_URL` is not set; name the Redis of the state plane, or set "
-                "`INTERLOCK_EMBEDDED=true` to run one here"
-            )
-        server = await stack.enter_async_context(valkey(settings.data / "valkey"))
-        redis_url = server.url
-    return Planes(bus_url or redis_url, redis_url)
-
-
 async def _bus(opening: Opening, settings: SuiteSettings, stack: AsyncExitStack) -> Bus:
     bus = open_bus(opening)
     await bus.open()
     stack.push_async_callback(bus.close)
-    await _right_topology(bus, settings)
-    return bus
-
-
-async def _right_topology(bus: Bus, settings: SuiteSettings) -> None:
-    """Embedded, it is made; elsewhere an operator applies it, and nothing starts on a wrong one."""
     if settings.embedded:
         await bus.apply()
-    if changes := await bus.plan():
-        told = "; ".join(f"{one.what} is {one.found}, not {one.wanted}" for one in changes[:3])
-        more = f" (and {len(changes) - 3} more)" if len(changes) > 3 else ""
-        raise Refused(
-            f"the bus is not as the topology wants it: {told}{more}; see `interlock bus plan`"
-        )
+    await require_topology(bus)
+    return bus
 
 
 async def _connect(url: str, stack: AsyncExitStack) -> Any:
@@ -155,12 +125,7 @@ async def _connect(url: str, stack: AsyncExitStack) -> Any:
         await client.ping()
     except (RedisError, OSError) as error:
         raise Unavailable(
-            f"cannot reach Redis at `{_without_secret(url)}`: {error}; start it, or correct "
+            f"cannot reach Redis at `{without_secret(url)}`: {error}; start it, or correct "
             "`INTERLOCK_BUS_URL` and `INTERLOCK_REDIS_URL`"
         ) from None
     return client
-
-
-def _without_secret(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

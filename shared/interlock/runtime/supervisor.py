@@ -21,7 +21,7 @@ from interlock.identity.keys import load_keyring, load_trust
 from interlock.runtime.door import ROOT
 from interlock.runtime.edge import Edge
 from interlock.runtime.main import CANNOT_START, Server, bind, until_signal
-from interlock.runtime.process import Planes, open_planes
+from interlock.runtime.planes import Planes, open_planes
 from interlock.runtime.settings import SuiteSettings
 
 log = structlog.get_logger()

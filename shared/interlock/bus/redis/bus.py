@@ -15,7 +15,7 @@ from interlock.bus.observe import Observer, Silent
 from interlock.bus.port import Backlog, Change, Group, any_letter
 from interlock.bus.redis.desk import Desk
 from interlock.bus.redis.entries import Keys
-from interlock.bus.redis.groups import create_groups, missing_groups
+from interlock.bus.redis.groups import create_groups, planned
 from interlock.bus.redis.line import Line
 from interlock.bus.redis.member import Member, Reach
 from interlock.bus.redis.publisher import Publisher
@@ -55,11 +55,7 @@ class RedisBus:
 
     async def plan(self) -> Sequence[Change]:
         async with self._own_line() as line:
-            missing = await missing_groups(line, self._keys)
-        return [
-            Change(f"group `{group}` of stream `{key}`", "missing", "there")
-            for key, group in missing
-        ]
+            return await planned(line, self._keys)
 
     async def apply(self) -> None:
         async with self._own_line() as line:

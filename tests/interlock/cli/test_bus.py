@@ -1,0 +1,73 @@
+"""`interlock bus`: it needs no service, so it runs here as a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from interlock.runtime.supervisor import free_port
+from tests.components.world import World
+from tests.interlock.cli.conftest import Ran
+
+
+def bus(*words: str, data: Path) -> Ran:
+    command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "bus", *words]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture(params=["redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty broker of each transport."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+def test_plan_shows_what_apply_makes_and_check_holds_it(url: str, tmp_path: Path) -> None:
+    planned = bus("plan", "--bus-url", url, "--json", data=tmp_path)
+    assert planned.code == 0, planned
+    changes = json.loads(planned.out)["changes"]
+    assert all(one["found"] == "missing" and one["safe"] for one in changes)
+    differs = bus("check", "--bus-url", url, data=tmp_path)
+    assert differs.code == 1
+    assert differs.out.splitlines()[0].split("\t") == ["what", "found", "wanted", "how"]
+    assert len(differs.out.splitlines()) == 1 + len(changes)
+    applied = bus("apply", "--bus-url", url, "--json", data=tmp_path)
+    assert applied.code == 0, applied
+    assert json.loads(applied.out) == {"made": changes, "left": []}
+    right = bus("check", "--bus-url", url, data=tmp_path)
+    assert (right.code, right.out) == (0, "")
+    assert right.err == "the bus is as the topology wants it\n"
+
+
+def test_what_could_lose_messages_is_left_to_a_person_who_is_told_what_to_do(
+    redis_url: str, tmp_path: Path
+) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.set("interlock:bus:task.events", "somebody's")
+    ran = bus("apply", "--bus-url", redis_url, data=tmp_path)
+    assert ran.code == 1
+    assert "by hand: find out whose it is, then `RENAME interlock:bus:task.events" in ran.out
+    assert "`1` differences are left to a person" in ran.err
+
+
+def test_a_broker_that_is_away_is_one_line_without_its_password_and_exit_code_2(
+    tmp_path: Path,
+) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    for command in ("plan", "apply", "check"):
+        ran = bus(command, "--bus-url", f"redis://user:secret@{place}", data=tmp_path)
+        assert (ran.code, ran.out) == (2, ""), ran
+        assert ran.err.startswith(f"interlock: cannot reach the bus at `redis://{place}`")
+        assert ran.err.count("\n") == 1
+        assert "secret" not in ran.err
+
+
+def test_without_a_url_the_data_folder_has_the_bus_whether_its_suite_runs_or_not(
+    governed: World, tmp_path: Path
+) -> None:
+    assert bus("check", data=governed.suite.data).code == 0
+    assert bus("check", data=tmp_path).code == 1
