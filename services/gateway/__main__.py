@@ -38,7 +38,13 @@ def new_id() -> str:
 async def build(host: Host) -> AsyncIterator[Parts]:
     """The gateway's parts."""
     settings = Settings()
-    store = RedisSnapshots(host.redis, host.prefix, new_id(), keep=settings.keep_seconds)
+    store = RedisSnapshots(
+        host.redis,
+        host.prefix,
+        new_id(),
+        keep=settings.keep_seconds,
+        grace=settings.grace_seconds,
+    )
     try:
         async with parts(host, settings, store) as made:
             yield made

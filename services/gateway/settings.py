@@ -13,6 +13,8 @@ class Settings(BaseSettings):
     """Bytes of a request; more is 413."""
     call_deadline_seconds: float = Field(default=3600, gt=0)
     """Of a `tools/call`, from the door to the end, time held included."""
+    grace_seconds: float = Field(default=60, gt=0)
+    """How long past its deadline a task without an end is asked after, and how often then."""
     task_deadline_seconds: float = Field(default=24 * 3600, gt=0)
     """Of a task asked for over REST that names no deadline, and the longest that it may name."""
     wait_limit: float = Field(default=60, ge=0)

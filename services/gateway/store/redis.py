@@ -68,13 +68,16 @@ class Keys:
 
 
 class RedisSnapshots:
-    """`Snapshots` of one replica. `keep` is in seconds, from the end."""
+    """`Snapshots` of one replica. `keep` is in seconds from the end, `grace` as `GRACE`."""
 
-    def __init__(self, redis: Any, prefix: str, replica: str, *, keep: float) -> None:
+    def __init__(
+        self, redis: Any, prefix: str, replica: str, *, keep: float, grace: float = GRACE
+    ) -> None:
         self._redis = redis
         self._keys = Keys(prefix)
         self._replica = replica
         self._keep = int(keep * 1000)
+        self._grace = grace
         self._pipe = Asking(redis)
         self._accept = self._script(scripts.ACCEPT)
         self._project = self._script(scripts.PROJECT)
@@ -106,7 +109,7 @@ class RedisSnapshots:
             said = await self._accept(
                 (keys.task(place), keys.unpublished, keys.deadlines, keys.of(task.principal)),
                 *(task.request_digest, _member(place), created),
-                *(created + int(REPUBLISH_AFTER * 1000), _ms(task.deadline) + int(GRACE * 1000)),
+                *(created + int(REPUBLISH_AFTER * 1000), self._ask_at(task)),
                 *(task.id, MOST_RECENT),
                 *(part for pair in fields.items() for part in pair),
             )
@@ -118,6 +121,9 @@ class RedisSnapshots:
         if said == 2 and there is not None:
             raise conflict(there)
         return there
+
+    def _ask_at(self, task: Task) -> int:
+        return _ms(task.deadline) + int(self._grace * 1000)
 
     async def published(self, places: Sequence[Place]) -> None:
         await self._published(
@@ -139,7 +145,7 @@ class RedisSnapshots:
             (keys.task(place), keys.log(place), keys.deadlines, keys.of(task.principal)),
             *(event.id, merge.rank_of(fact), merge.state_of(fact).value, fact.type, time),
             *(event.body, int(merge.tells_progress(fact)), task.request_digest, _member(place)),
-            *(_ms(task.deadline) + int(GRACE * 1000), _ms(event.time), task.id),
+            *(self._ask_at(task), _ms(event.time), task.id),
             *(self._replica, keys.channel, self._keep, merge.ENDED, MOST_PROGRESS, logged),
         )
 
@@ -179,7 +185,7 @@ class RedisSnapshots:
         return requests
 
     async def overdue(self, now: datetime) -> Sequence[Task]:
-        places = await self._take_due(self._keys.deadlines, now, GRACE)
+        places = await self._take_due(self._keys.deadlines, now, self._grace)
         tasks = []
         for place in places:
             snapshot = await self.read(place)

@@ -1,7 +1,9 @@
 """What operators reach at every service's door: health, status, dead letters."""
 
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -13,10 +15,20 @@ from interlock.errors import Forged, Refused
 from interlock.identity.asgi import answered, authenticate
 from interlock.identity.caller import Caller
 from interlock.identity.roles import DEFAULT_TENANT, Right, require
+from interlock.runtime import letters
+from interlock.runtime.bodies import Body, body
 from interlock.runtime.host import Running
+from interlock.runtime.pages import takes
 from interlock.runtime.process import Process
 
-MOST = 1000
+AT_ONCE = 200
+"""Letters that one request may move."""
+
+
+class Chosen(Body):
+    """Letters to move."""
+
+    ids: tuple[EventId, ...] = Field(min_length=1, max_length=AT_ONCE)
 
 
 class Operations:
@@ -58,11 +70,19 @@ class Operations:
         )
 
     async def letters(self, request: Request) -> Response:
+        """A page of them, oldest first; how many match."""
         caller = await self._caller(request, Right.DEAD_READ)
-        seen = await self._bus.letters(
-            self._name, _limit(request), lambda letter: _sees(caller, letter)
-        )
-        return JSONResponse({"letters": [_summary(one) for one in seen]})
+        query = request.query_params
+        wanted = letters.wanted(query, self._process.now())
+        page = letters.Page(letters.limit(query), letters.after(query), _summary)
+
+        def seen(letter: Letter) -> bool:
+            if _sees(caller, letter) and wanted.holds(letter):
+                page.add(letter)
+            return False  # the page has what it shows of it
+
+        await self._bus.letters(self._name, 1, seen)
+        return JSONResponse(page.json())
 
     async def letter(self, request: Request) -> Response:
         """One letter with its raw body: operators only, for it may hold arguments."""
@@ -82,16 +102,46 @@ class Operations:
         """Give it to the service again, under its own id: nothing is executed twice."""
         caller = await self._caller(request, Right.DEAD_WRITE)
         found = await self._found(request, caller)
-        await self._state(DeadLetterRedriven, found, caller)
+        await self._state(DeadLetterRedriven, [found], caller)
         await self._bus.redrive(self._name, [found.letter_id])
         return JSONResponse({"redriven": found.letter_id}, status_code=202)
 
     async def drop(self, request: Request) -> Response:
         caller = await self._caller(request, Right.DEAD_WRITE)
         found = await self._found(request, caller)
-        await self._state(DeadLetterDropped, found, caller)
+        await self._state(DeadLetterDropped, [found], caller)
         await self._bus.drop(self._name, [found.letter_id])
         return Response(status_code=204)
+
+    @takes(Chosen)
+    async def redrive_all(self, request: Request) -> Response:
+        """As `redrive`, for many; those that are not there are named."""
+        moved, gone = await self._move(request, DeadLetterRedriven, self._bus.redrive)
+        return JSONResponse({"redriven": moved, "gone": gone}, status_code=202)
+
+    @takes(Chosen)
+    async def drop_all(self, request: Request) -> Response:
+        """As `drop`, for many; those that are not there are named."""
+        moved, gone = await self._move(request, DeadLetterDropped, self._bus.drop)
+        return JSONResponse({"dropped": moved, "gone": gone})
+
+    async def _move(
+        self,
+        request: Request,
+        message: type[DeadLetterRedriven] | type[DeadLetterDropped],
+        move: Callable[[str, Collection[EventId]], Awaitable[frozenset[EventId]]],
+    ) -> tuple[list[EventId], list[EventId]]:
+        """Stated first, by whom: what was moved and not stated would be hidden."""
+        caller = await self._caller(request, Right.DEAD_WRITE)
+        ids = dict.fromkeys((await body(request, Chosen)).ids)
+        found = await self._bus.letters(
+            self._name,
+            len(ids),
+            lambda letter: letter.letter_id in ids and _sees(caller, letter),
+        )
+        await self._state(message, found, caller)
+        moved = await move(self._name, [letter.letter_id for letter in found])
+        return [one for one in ids if one in moved], [one for one in ids if one not in moved]
 
     async def _caller(self, request: Request, right: Right) -> Caller:
         caller = await authenticate(request, self._process.tokens)
@@ -110,18 +160,25 @@ class Operations:
     async def _state(
         self,
         message: type[DeadLetterRedriven] | type[DeadLetterDropped],
-        letter: Letter,
+        found: Sequence[Letter],
         caller: Caller,
     ) -> None:
-        fact = message(
-            by=caller.principal,
-            tenant=caller.principal.tenant,
-            name=letter.letter_id,
-            dead_topic=letter.dead_topic,
-        )
-        made = derived(letter.letter_id, message.type, letter.parked_at.isoformat())
+        stamp = self._running.host.stamp
         await self._bus.publish(
-            [self._running.host.stamp.state(fact, made, letter.letter_id, None)]
+            [
+                stamp.state(
+                    message(
+                        by=caller.principal,
+                        tenant=caller.principal.tenant,
+                        name=letter.letter_id,
+                        dead_topic=letter.dead_topic,
+                    ),
+                    derived(letter.letter_id, message.type, letter.parked_at.isoformat()),
+                    letter.letter_id,
+                    None,
+                )
+                for letter in found
+            ]
         )
 
 
@@ -133,13 +190,6 @@ def _sees(caller: Caller, letter: Letter) -> bool:
     """A forged letter only says whose it is."""
     tenant = None if letter.code == Forged.code else letter.raw.attributes.get("ce_tenant")
     return _runs_suite(caller) or tenant == caller.principal.tenant
-
-
-def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", "100")
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST):
-        raise Refused(f"`limit` is a number from 1 to {MOST}", code="invalid")
-    return int(given)
 
 
 def _plain(one: Any) -> dict[str, Any]:
@@ -169,6 +219,8 @@ def operations(running: Running, process: Process) -> list[Route]:
         Route("/health/ready", answered(door.ready)),
         Route("/v1/status", answered(door.status)),
         Route("/v1/dead", answered(door.letters)),
+        Route("/v1/dead/redrive", answered(door.redrive_all), methods=["POST"]),
+        Route("/v1/dead/drop", answered(door.drop_all), methods=["POST"]),
         Route("/v1/dead/{id}", answered(door.letter)),
         Route("/v1/dead/{id}", answered(door.drop), methods=["DELETE"]),
         Route("/v1/dead/{id}/redrive", answered(door.redrive), methods=["POST"]),

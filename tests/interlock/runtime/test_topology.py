@@ -31,6 +31,7 @@ def settings(tmp_path: Path, bus_url: str, redis_url: str) -> SuiteSettings:
     return SuiteSettings(data=tmp_path, bus_url=bus_url, redis_url=redis_url, embedded=False)
 
 
+@pytest.mark.promise("topology")
 async def test_elsewhere_nothing_starts_before_an_operator_applied_it(
     settings: SuiteSettings,
 ) -> None:

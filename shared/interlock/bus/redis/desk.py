@@ -20,6 +20,8 @@ FULL = 0.9
 """Share of `maxmemory` from which on nothing is taken in."""
 PAGE = 500
 """Letters read at once."""
+AT_ONCE = 100
+"""Letters moved in one exchange."""
 FRESH = 1.0
 """Seconds that one look at the memory serves."""
 
@@ -142,24 +144,27 @@ class Desk:
         return None
 
     async def redrive(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
-        moved = [one for one in letter_ids if await self._on_letter(scripts.REDRIVE, 3, group, one)]
-        return frozenset(moved)
+        return await self._on_letters(scripts.REDRIVE, 3, group, letter_ids)
 
     async def drop(self, group: str, letter_ids: Collection[EventId]) -> frozenset[EventId]:
-        gone = [one for one in letter_ids if await self._on_letter(scripts.DROP, 2, group, one)]
-        return frozenset(gone)
+        return await self._on_letters(scripts.DROP, 2, group, letter_ids)
 
-    async def _on_letter(self, script: str, keys: int, group: str, letter_id: EventId) -> bool:
-        names = self._keys
-        commands: list[Command] = []
-        for topic in topics_of(group):
-            all_keys = (
-                names.dead(topic, group),
-                names.letters(topic, group),
-                names.retry(topic, group),
-            )
-            commands.append(("EVAL", script, keys, *all_keys[:keys], letter_id))
-        return any(await self._ask(*commands))
+    async def _on_letters(
+        self, script: str, keys: int, group: str, letter_ids: Collection[EventId]
+    ) -> frozenset[EventId]:
+        """Many in one exchange: each is looked for on every topic of the group."""
+        names, topics, ids = self._keys, topics_of(group), list(letter_ids)
+        places = [
+            (names.dead(topic, group), names.letters(topic, group), names.retry(topic, group))
+            for topic in topics
+        ]
+        moved: set[EventId] = set()
+        for at in range(0, len(ids), AT_ONCE):
+            asked = [(one, place[:keys]) for one in ids[at : at + AT_ONCE] for place in places]
+            commands: list[Command] = [("EVAL", script, keys, *place, one) for one, place in asked]
+            answers = await self._ask(*commands)
+            moved |= {one for (one, _), said in zip(asked, answers, strict=True) if said}
+        return frozenset(moved)
 
     async def _ask(self, *commands: Command) -> list[Any]:
         async with self._turn:
