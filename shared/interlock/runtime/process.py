@@ -55,10 +55,7 @@ def _now() -> datetime:
 
 @asynccontextmanager
 async def open_process(settings: SuiteSettings, *, join: bool) -> AsyncIterator[Process]:
-    """Open everything; `join` as `open_planes` takes it.
-
-    The embedded mode makes what is missing at its first start: the keys of all services, and the
-    topology. Elsewhere an operator does, and nothing starts on a wrong one.
+    """Open everything; `join` as `open_planes` takes it. Embedded, what is missing is made.
 
     Raises `Refused` for settings that cannot work, `Unavailable` where something is not there.
     """
@@ -102,6 +99,7 @@ def audiences(settings: SuiteSettings) -> tuple[str, ...]:
 
 
 async def _bus(opening: Opening, settings: SuiteSettings, stack: AsyncExitStack) -> Bus:
+    """Embedded, its topology is made; elsewhere people do, and nothing starts on a wrong one."""
     bus = open_bus(opening)
     await bus.open()
     stack.push_async_callback(bus.close)
