@@ -2,10 +2,12 @@
 
 Servers live as long as the run and share no event loop with it; databases are fresh for each test.
 Servers that run already can be named: INTERLOCK_TEST_REDIS_URL (its database is flushed!) and
-INTERLOCK_TEST_POSTGRES_URL (databases are created beside the one named).
+INTERLOCK_TEST_POSTGRES_URL (databases are created beside the one named), INTERLOCK_TEST_SQS_URL
+(an endpoint, `http://…`; queues are created).
 """
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.components.elasticmq import CREDENTIALS, elasticmq
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
@@ -81,3 +84,24 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """Each kind of database that a service may own."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def sqs_endpoint() -> Iterator[str]:
+    """An SQS server. Shared by all tests: use `sqs_url`."""
+    if given := os.environ.get("INTERLOCK_TEST_SQS_URL"):
+        yield given
+        return
+    try:
+        with elasticmq() as endpoint:
+            yield endpoint
+    except Missing as missing:
+        without("sqs", missing)
+
+
+@pytest.fixture
+def sqs_url(sqs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bus on SQS without any queues yet; one of whose reads lasts a second at most."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return f"sqs://elasticmq/test-{secrets.token_hex(4)}?endpoint={sqs_endpoint}&wait=1"

@@ -12,7 +12,8 @@ from interlock.bus.wire import Keyring
 from interlock.errors import Refused
 
 REDIS = ("redis", "rediss", "unix")
-SCHEMES = (*REDIS,)
+SQS = "sqs"
+SCHEMES = (*REDIS, SQS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ def open_bus(opening: Opening) -> Bus:
             prefix=opening.prefix,
             observer=opening.observer,
         )
+    if scheme == SQS:
+        try:
+            from interlock.bus.sqs import SqsBus  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise Refused(
+                f"`sqs://` needs `{error.name}`; install `interlock[sqs]`", code="extra_missing"
+            ) from None
+        return SqsBus(opening.url, opening.keyring, opening.now, observer=opening.observer)
     raise Refused(
         f"`{scheme}` is no scheme of a bus's URL; give one of "
         + ", ".join(f"`{known}://`" for known in SCHEMES)

@@ -6,14 +6,18 @@ import pytest
 
 from interlock.bus import Bus, MemoryBus
 from interlock.testing.build import KEYRING
-from tests.interlock.bus.harness import clock, open_redis
+from tests.interlock.bus.harness import clock, open_redis, open_sqs
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "sqs"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """Each bus, empty. A new adapter is added here and nowhere else."""
     if request.param == "memory":
         yield MemoryBus(KEYRING, clock)
+        return
+    if request.param == "sqs":
+        async with open_sqs(request.getfixturevalue("sqs_url")) as opened:
+            yield opened
         return
     async with open_redis(request.getfixturevalue("redis_url")) as opened:
         yield opened

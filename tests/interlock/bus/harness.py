@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from interlock.bus import Bus, Effects, Envelope, Group, Limits, Raw
 from interlock.bus.redis import RedisBus
+from interlock.bus.sqs import SqsBus
 from interlock.bus.wire import canonical
 from interlock.testing.build import KEYRING
 
@@ -67,6 +68,17 @@ async def stop(*tasks: "asyncio.Future[Any]") -> None:
 @asynccontextmanager
 async def open_redis(url: str, **given: Any) -> AsyncIterator[RedisBus]:
     bus = RedisBus(url, KEYRING, clock, **given)
+    await bus.open()
+    await bus.apply()
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def open_sqs(url: str) -> AsyncIterator[SqsBus]:
+    bus = SqsBus(url, KEYRING, clock)
     await bus.open()
     await bus.apply()
     try:

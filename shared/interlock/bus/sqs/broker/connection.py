@@ -1,0 +1,211 @@
+"""SQS through aioboto3: queues by name, and everything by ten.
+
+A call costs about half a millisecond of CPU whatever it carries, so each carries all that it may.
+Raises what botocore raises, and `PartlyRefused`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aioboto3  # type: ignore[import-untyped]  # it has no types
+from aiobotocore.config import AioConfig
+
+from interlock.bus.sqs.broker.wire import Packed
+
+TEN = 10
+"""Entries that one call may carry."""
+TRIES = 4
+"""Calls for those of a batch that failed through no fault of the sender."""
+SYSTEM = ["ApproximateReceiveCount", "SentTimestamp"]
+GONE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
+"""Why a receipt no longer works: its message was deleted, or has been delivered anew."""
+
+Message = Mapping[str, Any]
+"""As `ReceiveMessage` answers it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where SQS is, and how long to wait for it. Seconds.
+
+    What is None comes from the standard AWS variables and files.
+    """
+
+    region: str | None = None
+    endpoint: str | None = None
+    connect_timeout: float = 2.0
+    read_timeout: float = 5.0
+    max_wait: int = 20
+    """The longest poll."""
+    batch_bytes: int = 1_048_576
+    """What one call may carry in all; older endpoints allow 262,144."""
+
+
+class PartlyRefused(Exception):
+    """Some entries of a batch were not accepted; `retry` tells whether a repeat may help."""
+
+    def __init__(self, code: str, reason: str, retry: bool) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.retry = retry
+
+
+class Connection:
+    """Two clients: a poll may last longer than any other answer."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._session = aioboto3.Session()
+        self._stack = AsyncExitStack()
+        self._clients: dict[float, Any] = {}
+        self._making = asyncio.Lock()
+        self._urls: dict[str, str] = {}
+
+    async def client(self, read_timeout: float | None = None) -> Any:
+        """An aiobotocore client of SQS, made once for each time limit."""
+        timeout = read_timeout or self.place.read_timeout
+        async with self._making:
+            if timeout not in self._clients:
+                config = AioConfig(
+                    connect_timeout=self.place.connect_timeout,
+                    read_timeout=timeout,
+                    max_pool_connections=64,
+                    parameter_validation=False,  # a third of a call's cost; our types hold it
+                    retries={"total_max_attempts": 1},  # who calls knows what may be repeated
+                )
+                made = self._session.client(
+                    "sqs",
+                    region_name=self.place.region,
+                    endpoint_url=self.place.endpoint,
+                    config=config,
+                )
+                self._clients[timeout] = await self._stack.enter_async_context(made)
+        return self._clients[timeout]
+
+    async def close(self) -> None:
+        """Nothing may be under way."""
+        self._clients.clear()
+        self._urls.clear()
+        await self._stack.aclose()
+
+    async def url(self, queue: str) -> str:
+        """Asked once for each queue."""
+        if (known := self._urls.get(queue)) is None:
+            client = await self.client()
+            known = self._urls[queue] = (await client.get_queue_url(QueueName=queue))["QueueUrl"]
+        return known
+
+    def forget(self, queue: str) -> None:
+        """It may be made anew elsewhere."""
+        self._urls.pop(queue, None)
+
+    async def receive(self, queue: str, most: int, wait: int, visibility: int) -> list[Message]:
+        """At most ten; none after `wait` seconds without any.
+
+        Do not cancel it: what SQS gives out to nobody comes back only when its visibility ends.
+        """
+        client = await self.client(self.place.max_wait + self.place.read_timeout)
+        answer = await client.receive_message(
+            QueueUrl=await self.url(queue),
+            MaxNumberOfMessages=min(TEN, most),
+            WaitTimeSeconds=wait,
+            VisibilityTimeout=visibility,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=SYSTEM,
+        )
+        messages: list[Message] = answer.get("Messages", [])
+        return messages
+
+    async def send(self, queue: str, messages: Sequence[Packed]) -> None:
+        """At most ten, and no more than a call may carry: see `loads`."""
+        client = await self.client()
+
+        async def call(url: str, entries: list[Any]) -> Any:
+            return await client.send_message_batch(QueueUrl=url, Entries=entries)
+
+        entries = [message.entry(str(at)) for at, message in enumerate(messages)]
+        await self._by_ten(queue, entries, call)
+
+    async def delete(self, queue: str, receipts: Sequence[str]) -> None:
+        """Any number. Those that are gone already are no error."""
+        client = await self.client()
+
+        async def call(url: str, entries: list[Any]) -> Any:
+            return await client.delete_message_batch(QueueUrl=url, Entries=entries)
+
+        entries = [{"Id": str(at), "ReceiptHandle": one} for at, one in enumerate(receipts)]
+        await self._by_ten(queue, entries, call, GONE)
+
+    async def show(self, queue: str, receipts: Sequence[str], after: int) -> None:
+        """Any number: they are visible to others after so many seconds from now."""
+        client = await self.client()
+
+        async def call(url: str, entries: list[Any]) -> Any:
+            return await client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+
+        entries = [
+            {"Id": str(at), "ReceiptHandle": one, "VisibilityTimeout": after}
+            for at, one in enumerate(receipts)
+        ]
+        await self._by_ten(queue, entries, call, GONE)
+
+    async def attributes(self, queue: str) -> dict[str, str]:
+        """All that SQS tells of a queue."""
+        client = await self.client()
+        answer = await client.get_queue_attributes(
+            QueueUrl=await self.url(queue), AttributeNames=["All"]
+        )
+        told: dict[str, str] = answer.get("Attributes", {})
+        return told
+
+    async def _by_ten(
+        self,
+        queue: str,
+        entries: list[Any],
+        call: Callable[[str, list[Any]], Awaitable[Any]],
+        harmless: frozenset[str] = frozenset(),
+    ) -> None:
+        url = await self.url(queue)
+        tens = [entries[at : at + TEN] for at in range(0, len(entries), TEN)]
+        if len(tens) == 1:
+            return await _whole(url, tens[0], call, harmless)
+        await asyncio.gather(*(_whole(url, ten, call, harmless) for ten in tens))
+        return None
+
+
+async def _whole(
+    url: str,
+    entries: list[Any],
+    call: Callable[[str, list[Any]], Awaitable[Any]],
+    harmless: frozenset[str],
+) -> None:
+    """Repeat those that failed, by their ids, until none did."""
+    for attempt in range(TRIES):
+        answer = await call(url, entries)
+        failed = [one for one in answer.get("Failed", ()) if one["Code"] not in harmless]
+        if not failed:
+            return
+        first = failed[0]
+        if fatal := next((one for one in failed if one.get("SenderFault")), None):
+            raise PartlyRefused(fatal["Code"], fatal.get("Message", ""), retry=False)
+        names = {one["Id"] for one in failed}
+        entries = [entry for entry in entries if entry["Id"] in names]
+        await asyncio.sleep(0.05 * 2.0**attempt)
+    raise PartlyRefused(first["Code"], first.get("Message", ""), retry=True)
+
+
+def loads(messages: Sequence[Packed], most_bytes: int) -> Iterator[list[Packed]]:
+    """Divided so that one call carries each part."""
+    load: list[Packed] = []
+    size = 0
+    for message in messages:
+        if load and (len(load) == TEN or size + message.size > most_bytes):
+            yield load
+            load, size = [], 0
+        load.append(message)
+        size += message.size
+    if load:
+        yield load

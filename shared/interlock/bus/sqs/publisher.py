@@ -1,0 +1,87 @@
+"""Publishing: each message to the queue of each group that reads its topic."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from interlock.bus.claims import Claims
+from interlock.bus.envelope import Raw
+from interlock.bus.sqs.address import Address
+from interlock.bus.sqs.broker.connection import Connection
+from interlock.bus.sqs.broker.wire import Packed
+from interlock.bus.sqs.entries import Kept, packed
+from interlock.bus.sqs.faults import told
+from interlock.bus.sqs.outbox import Outbox
+from interlock.contracts.topics import TOPOLOGY
+from interlock.errors import Refused
+
+FIRST = "audit"
+"""Whose queue gets what nothing caused before any other does: were we to die between two, no
+cause would come again, and the ledger has it."""
+
+
+class TooLarge(Refused):
+    """A message that no queue takes."""
+
+    code = "too_large"
+
+
+class Publisher:
+    """All sending of one process."""
+
+    def __init__(self, connection: Connection, address: Address, claims: Claims | None) -> None:
+        self._connection = connection
+        self._address = address
+        self._claims = claims
+        self._outboxes: dict[str, Outbox] = {}
+
+    async def publish(self, messages: Sequence[Raw]) -> None:
+        """Accepted once SQS has answered for each; else `Unavailable`, and perhaps some are.
+
+        `TooLarge`, and none is, where one is over the limit and there is no store of bodies.
+        """
+        first: dict[str, list[Packed]] = {}
+        then: dict[str, list[Packed]] = {}
+        for raw in messages:
+            message = packed(raw)
+            if message.size > self._address.limit:
+                message = await self._checked_in(raw)
+            root = "ce_cause" not in raw.attributes
+            for group in TOPOLOGY[raw.topic].groups:
+                sends = first if root and group == FIRST else then
+                sends.setdefault(self._address.queue(raw.topic, group), []).append(message)
+        await self.send(first)
+        await self.send(then)
+
+    async def send(self, messages: Mapping[str, Sequence[Packed]]) -> None:
+        """By queue, to all at once."""
+        if not messages:
+            return
+        sends = [self._outbox(queue).send(some) for queue, some in messages.items()]
+        await asyncio.wait(sends)
+        for queue, sent in zip(messages, sends, strict=True):
+            with told(self._address.told, queue):
+                sent.result()
+
+    def too_large(self, raw: Raw) -> bool:
+        """Whether `publish` would refuse it."""
+        return self._claims is None and packed(raw).size > self._address.limit
+
+    async def close(self) -> None:
+        for outbox in self._outboxes.values():
+            await outbox.close()
+
+    def _outbox(self, queue: str) -> Outbox:
+        if queue not in self._outboxes:
+            self._outboxes[queue] = Outbox(self._connection, queue)
+        return self._outboxes[queue]
+
+    async def _checked_in(self, raw: Raw) -> Packed:
+        if self._claims is None:
+            raise TooLarge(
+                f"message `{raw.id}` is larger than SQS takes (`{self._address.limit}` bytes);"
+                " name a store in the bus's URL: `bodies=s3://bucket/prefix`"
+            )
+        message = packed(raw, Kept(claim=await self._claims.put(raw.body)))
+        if message.size > self._address.limit:
+            raise TooLarge(f"the attributes of message `{raw.id}` are larger than SQS takes")
+        return message
