@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,15 +14,18 @@ from interlock.runtime.service import Host, Parts, Service
 from interlock.state.port import AGENTS, REVOCATIONS
 from services.auth.clients import HttpDiscovery
 from services.auth.handlers import Access, Delegations, Issuers, Issuing, Submitted
+from services.auth.handlers.operators import Named
 from services.auth.handlers.stating import Stating
 from services.auth.http import Api, OAuth, api_routes, oauth_routes
-from services.auth.settings import Settings
+from services.auth.settings import NamedIssuer, Settings, read_issuers
 from services.auth.store import METADATA, SqlStore, SqlSubmissions
 from services.auth.store.sealing import Seal
 
 OPERATOR_KEY = "operator.key"
 """Below the suite's data folder, for its operator and the CLI."""
 TIDY_SECONDS = 60.0
+NAMED_SECONDS = 5.0
+"""Between two looks whether all issuers of the operator's file are trusted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     store, submissions = SqlStore(database), SqlSubmissions(database)
     stating = Stating(host.stamp)
     access = Access(store, stating, host.now, secrets.token_hex)
-    discovery = HttpDiscovery(private=_or(settings.private_issuers, embedded))
+    named = read_issuers(settings.issuers)
+    discovery = _discovery(named, private=_or(settings.private_issuers, embedded))
     issuers = Issuers(store, stating, discovery)
     delegations = Delegations(
         store=store,
@@ -81,6 +85,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         http=[*api_routes(api), *(oauth_routes(OAuth(issuing)) if issuing else ())],
         group=Group("auth", submitted.routes()),
         background=[
+            _trusting(Named(store, issuers, [one.record for one in named], host.now), relay),
             _every(TIDY_SECONDS, chores.tidy),
             _every(settings.refresh_seconds, chores.refresh),
         ],
@@ -98,6 +103,19 @@ def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:
         edge=host.suite.url,
         lifetime=timedelta(seconds=settings.token_seconds),
     )
+
+
+def _discovery(named: Sequence[NamedIssuer], *, private: bool) -> HttpDiscovery:
+    at = {one.issuer: one.discovery for one in named if one.discovery}
+    return HttpDiscovery(private=private, at=at)
+
+
+def _trusting(named: Named, relay: Relay) -> Callable[[], Awaitable[None]]:
+    async def trust() -> None:
+        if await named.ensure():
+            await relay.flush()
+
+    return _every(NAMED_SECONDS, trust)
 
 
 def _or(given: bool | None, otherwise: bool) -> bool:

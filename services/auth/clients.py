@@ -46,8 +46,12 @@ class HttpDiscovery:
     are called, redirects are not followed, and answers are bounded in size and time.
     """
 
-    def __init__(self, *, private: bool, seconds: float = 5.0) -> None:
+    def __init__(
+        self, *, private: bool, seconds: float = 5.0, at: Mapping[str, str] | None = None
+    ) -> None:
+        """`at`: where an issuer is reached if not at its own URL."""
         self._private = private
+        self._at = at or {}
         self._timeout = aiohttp.ClientTimeout(total=seconds)
 
     async def jwks(self, issuer: str) -> str:
@@ -57,7 +61,8 @@ class HttpDiscovery:
         )
         try:
             async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
-                url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+                place = self._at.get(issuer, issuer).rstrip("/")
+                url = f"{place}/.well-known/openid-configuration"
                 document = await self._get(session, url)
                 if document.get("issuer") != issuer:
                     raise _unreachable(issuer, f"it calls itself `{document.get('issuer')}`")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import access, audit, bus, dead, policy, servers, suite, tasks
+from interlock.cli import access, audit, bus, dead, deploy, policy, servers, suite, tasks
 from interlock.cli.connection import target
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 suite.add_to(app)
+deploy.add_to(app)
 app.add_typer(servers.app, name="server")
 app.add_typer(access.agents, name="agent")
 app.add_typer(access.keys, name="key")

@@ -8,7 +8,7 @@ key put the old public one beside it as `<service>.<anything>.pub.json` for a wh
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import orjson
@@ -80,6 +80,25 @@ def load_trust(folder: Path, *, create: Iterable[str] = ()) -> Trust:
             raise Refused(f"`{path}` is no public Ed25519 key as JWK; correct or remove it")
         keys[path.name.partition(".")[0], key.thumbprint()] = key
     return Trust(keys)
+
+
+def deal_keys(root: Path, services: Mapping[str, Iterable[str]]) -> None:
+    """A folder below `root` for each service, to be handed to it alone: the suite's key, the
+    private keys that the service signs with, by name, and everybody's public ones.
+
+    What is there stays; what is missing is made. Raises `Refused` as `load_keyring` does.
+    """
+    folders = [root / service for service in services]
+    for folder, names in zip(folders, services.values(), strict=True):
+        load_trust(folder, create=names)
+    public = {path.name: path.read_bytes() for one in folders for path in one.glob("*.pub.json")}
+    known = next((one for one in folders if (one / SUITE).exists()), folders[0])
+    load_keyring(known, create=True)
+    suite = (known / SUITE).read_bytes()
+    for folder in folders:
+        _write_once(folder / SUITE, suite, 0o600)
+        for name, key in public.items():
+            _write_once(folder / name, key, 0o644)
 
 
 def new_key() -> dict[str, object]:

@@ -30,10 +30,13 @@ AWAY = b'{"type":"about:blank","title":"Unavailable","status":503,"code":"unavai
 
 
 class Edge:
-    """An ASGI application that passes requests on to where each service listens at the moment."""
+    """An ASGI application that passes requests on to where each service listens at the moment.
 
-    def __init__(self, ports: Callable[[], Mapping[str, int]], root: str) -> None:
-        self._ports = ports
+    `places`: its origin, as `http://policy:8080`, by the service's name.
+    """
+
+    def __init__(self, places: Callable[[], Mapping[str, str]], root: str) -> None:
+        self._places = places
         self._root = root
         self._session: aiohttp.ClientSession | None = None
 
@@ -53,13 +56,13 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         segment = scope["path"].split("/", 2)[1]
-        ports = self._ports()
-        port = ports.get(segment) or ports.get(self._root)
-        if port is None:
+        places = self._places()
+        place = places.get(segment) or places.get(self._root)
+        if place is None:
             await _away(send)
             return
         sent: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=8)
-        passing = asyncio.ensure_future(self._pass(scope, sent, send, port))
+        passing = asyncio.ensure_future(self._pass(scope, sent, send, place))
         reading = asyncio.ensure_future(_read(receive, sent))
         await asyncio.wait({passing, reading}, return_when=asyncio.FIRST_COMPLETED)
         for task in (passing, reading):
@@ -68,7 +71,7 @@ class Edge:
             await passing
 
     async def _pass(
-        self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send, port: int
+        self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send, place: str
     ) -> None:
         assert self._session is not None
         headers = [
@@ -78,7 +81,7 @@ class Edge:
         ]
         path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
-        url = f"http://127.0.0.1:{port}{path}" + (f"?{query}" if query else "")
+        url = f"{place}{path}" + (f"?{query}" if query else "")
         has_body = any(name in BODY_SAYS for name, _ in scope["headers"])
         started = False
         try:

@@ -1,17 +1,31 @@
 """What every process of the suite reads from its environment, all of it."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, HttpUrl
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from interlock.errors import Refused
 
 
 class SuiteSettings(BaseSettings):
-    """Settings that all services share: `INTERLOCK_…`. Read once, at the start of a process."""
+    """Settings that all services share: `INTERLOCK_…`. Read once, at the start of a process.
+
+    What the environment does not say may stand in a file of its name, in lower case, in the folder
+    `INTERLOCK_SECRETS`: a URL with a password in it, say, in `interlock_database_url`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="INTERLOCK_", frozen=True, extra="ignore")
 
+    secrets: Path | None = None
+    """A folder of settings, one a file: secrets as an orchestrator hands them out."""
     data: Path = Path(".interlock")
     """Everything that the embedded mode keeps: broker, databases, keys, ledger's anchor."""
     bus_url: str | None = None
@@ -38,6 +52,22 @@ class SuiteSettings(BaseSettings):
     drain_seconds: float = 20.0
     """How long a stop may take: requests in hand, batches in hand, telemetry."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given, then the environment, then files."""
+        folder = os.environ.get("INTERLOCK_SECRETS")
+        if folder is not None and not Path(folder).is_dir():
+            raise Refused(f"settings: `INTERLOCK_SECRETS`: `{folder}` is no folder; name one")
+        files = SecretsSettingsSource(settings_cls, secrets_dir=folder)
+        return (init_settings, env_settings, files)
+
     @property
     def keys_folder(self) -> Path:
         return self.keys or self.data / "keys"
@@ -50,3 +80,16 @@ class SuiteSettings(BaseSettings):
     def database_of(self, service: str) -> str:
         """The URL of one service's database."""
         return self.database_url or f"sqlite:///{self.data.absolute() / service}.db"
+
+
+class EdgeSettings(BaseSettings):
+    """`INTERLOCK_EDGE_…`: of the edge where it is a process of its own."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_EDGE_", frozen=True)
+
+    routes: dict[str, HttpUrl] = Field(min_length=1)
+    """The origin of each service by the first segment of the path; the gateway's answers at `/`."""
+
+    @property
+    def places(self) -> dict[str, str]:
+        return {name: str(url).rstrip("/") for name, url in self.routes.items()}

@@ -12,15 +12,13 @@ from typing import Any
 
 import aiohttp
 import structlog
-import uvicorn
 
 from interlock.contracts.topics import SERVICES
 from interlock.embedded import tie
 from interlock.errors import Refused
 from interlock.identity.keys import load_keyring, load_trust
-from interlock.runtime.door import ROOT
-from interlock.runtime.edge import Edge
-from interlock.runtime.main import CANNOT_START, Server, bind, until_signal
+from interlock.runtime.front import fronted
+from interlock.runtime.main import CANNOT_START, bind, until_signal
 from interlock.runtime.planes import Planes, open_planes
 from interlock.runtime.settings import SuiteSettings
 
@@ -53,6 +51,10 @@ class Supervisor:
     def ports(self) -> dict[str, int]:
         """Where each service listens now."""
         return {name: child.port for name, child in self.children.items() if child.port}
+
+    def places(self) -> dict[str, str]:
+        """Their origins."""
+        return {name: f"http://127.0.0.1:{port}" for name, port in self.ports().items()}
 
     async def run(self) -> None:
         """Until cancelled; then every process is told to stop, and waited for."""
@@ -142,29 +144,10 @@ async def supervised(settings: SuiteSettings) -> AsyncIterator[Supervisor]:
         load_keyring(settings.keys_folder, create=settings.embedded)
         load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
         supervisor = Supervisor(settings, await open_planes(settings, stack))
-        edge = Edge(supervisor.ports, ROOT)
-        await edge.open()
-        stack.push_async_callback(edge.close)
-        server = Server(
-            uvicorn.Config(
-                edge,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
-            )
-        )
-        http = asyncio.create_task(server.serve(sockets=[door]))
-        stack.push_async_callback(_close, server, http)
+        await stack.enter_async_context(fronted(supervisor.places, door, settings.drain_seconds))
         work = asyncio.create_task(supervisor.run())
         stack.push_async_callback(_stop, work)  # first: the services end their streams
         yield supervisor
-
-
-async def _close(server: Server, http: "asyncio.Task[None]") -> None:
-    server.should_exit = True
-    await asyncio.wait([http])
 
 
 async def _stop(work: "asyncio.Task[None]") -> None:

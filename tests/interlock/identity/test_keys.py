@@ -9,7 +9,13 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from interlock.errors import Forged, Refused
-from interlock.identity.keys import load_keyring, load_signer, load_trust, write_secret
+from interlock.identity.keys import (
+    deal_keys,
+    load_keyring,
+    load_signer,
+    load_trust,
+    write_secret,
+)
 from interlock.identity.statements import GRANT
 
 
@@ -116,3 +122,36 @@ def test_an_old_public_key_counts_while_its_file_is_there(folder: Path) -> None:
     (folder / "policy.old.pub.json").unlink()
     with pytest.raises(Forged):
         load_trust(folder).verify(GRANT, statement, ("policy",))
+
+
+def test_each_service_is_dealt_its_own_private_key_and_everybody_s_public_ones(
+    tmp_path: Path,
+) -> None:
+    services = {"policy": ("policy",), "audit": ("audit", "ledger")}
+    deal_keys(tmp_path, services)
+    dealt = {name: {path.name for path in (tmp_path / name).iterdir()} for name in services}
+    public = {"policy.pub.json", "audit.pub.json", "ledger.pub.json", "suite.key"}
+    assert dealt == {
+        "policy": public | {"policy.key.json"},
+        "audit": public | {"audit.key.json", "ledger.key.json"},
+    }
+    assert {path.name: mode(path) for path in (tmp_path / "audit").iterdir()} == {
+        "suite.key": 0o600,
+        "audit.key.json": 0o600,
+        "ledger.key.json": 0o600,
+        **dict.fromkeys(public - {"suite.key"}, 0o644),
+    }
+    statement = load_signer(tmp_path / "policy", "policy", create=False).sign(GRANT, {"a": 1})
+    assert load_trust(tmp_path / "audit").verify(GRANT, statement, ("policy",)) == {"a": 1}
+    with pytest.raises(Refused, match=r"`.*policy\.key\.json` is missing"):
+        load_signer(tmp_path / "audit", "policy", create=False)
+
+
+def test_a_service_that_is_dealt_in_later_changes_nobody_else_s_keys(tmp_path: Path) -> None:
+    deal_keys(tmp_path, {"policy": ("policy",)})
+    before = {path: path.read_bytes() for path in (tmp_path / "policy").iterdir()}
+    deal_keys(tmp_path, {"auth": ("auth",), "policy": ("policy",)})
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "policy" / "auth.pub.json").exists()
+    suite = load_keyring(tmp_path / "auth", create=False)
+    assert suite.proves(b"x", load_keyring(tmp_path / "policy", create=False).sign(b"x"))

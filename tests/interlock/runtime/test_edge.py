@@ -60,7 +60,8 @@ class Upstream:
 
 @asynccontextmanager
 async def edged(ports: Mapping[str, int]) -> AsyncIterator[str]:
-    edge = Edge(lambda: ports, "gateway")
+    places = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    edge = Edge(lambda: places, "gateway")
     await edge.open()
     try:
         async with served(edge) as port:
