@@ -1,9 +1,10 @@
 """Fixtures of real servers, for `pytest_plugins` in `tests/conftest.py`.
 
 Servers live as long as the run and share no event loop with it; databases are fresh for each test.
-Servers that run already can be named: INTERLOCK_TEST_REDIS_URL (its database is flushed!) and
+Servers that run already can be named: INTERLOCK_TEST_REDIS_URL (its database is flushed!),
 INTERLOCK_TEST_POSTGRES_URL (databases are created beside the one named), INTERLOCK_TEST_SQS_URL
-(an endpoint, `http://…`; queues are created).
+(an endpoint, `http://…`; queues are created) and INTERLOCK_TEST_KAFKA_URL (topics are created there
+under prefixes of their own).
 """
 
 import os
@@ -16,6 +17,7 @@ import pytest
 from redis import Redis
 
 from tests.components.elasticmq import CREDENTIALS, elasticmq
+from tests.components.kafka import kafka, quick_folder
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
@@ -41,6 +43,19 @@ def redis_url(valkey_url: str) -> str:
     with closing(Redis.from_url(valkey_url)) as redis:
         redis.flushdb()
     return valkey_url
+
+
+@pytest.fixture(scope="session")
+def kafka_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka broker, `kafka://…`. Shared by all tests: each uses a prefix of its own."""
+    if given := os.environ.get("INTERLOCK_TEST_KAFKA_URL"):
+        yield given
+        return
+    try:
+        with quick_folder(tmp_path_factory.mktemp("kafka")) as folder, kafka(folder) as broker:
+            yield broker.url
+    except Missing as missing:
+        without("kafka", missing)
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from interlock.bus.observe import Observer
+from interlock.bus.observe import Observer, Silent
 from interlock.bus.port import Bus
 from interlock.bus.redis import RedisBus
+from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import Keyring
 from interlock.errors import Refused
 
 REDIS = ("redis", "rediss", "unix")
 SQS = "sqs"
-SCHEMES = (*REDIS, SQS)
+KAFKA = "kafka"
+SCHEMES = (*REDIS, SQS, KAFKA)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,20 @@ def open_bus(opening: Opening) -> Bus:
                 f"`sqs://` needs `{error.name}`; install `interlock[sqs]`", code="extra_missing"
             ) from None
         return SqsBus(opening.url, opening.keyring, opening.now, observer=opening.observer)
+    if scheme == KAFKA:
+        return _kafka(opening)
     raise Refused(
         f"`{scheme}` is no scheme of a bus's URL; give one of "
         + ", ".join(f"`{known}://`" for known in SCHEMES)
     )
+
+
+def _kafka(opening: Opening) -> Bus:
+    try:
+        from interlock.bus.kafka import KafkaBus  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise Refused(
+            f"`kafka://` needs `{error.name}`; install `interlock[kafka]`", code="extra_missing"
+        ) from None
+    around = Surroundings(opening.keyring, opening.now, opening.observer or Silent())
+    return KafkaBus(opening.url, around, prefix=opening.prefix, redis_url=opening.redis_url)

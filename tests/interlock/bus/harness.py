@@ -1,6 +1,7 @@
 """Running groups on a bus, and waiting for what they do."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from interlock.bus import Bus, Effects, Envelope, Group, Limits, Raw
+from interlock.bus.kafka import KafkaBus
 from interlock.bus.redis import RedisBus
 from interlock.bus.sqs import SqsBus
+from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import canonical
 from interlock.testing.build import KEYRING
 
@@ -82,6 +85,21 @@ async def open_sqs(url: str) -> AsyncIterator[SqsBus]:
     await bus.open()
     await bus.apply()
     try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def open_kafka(
+    url: str, redis_url: str | None, prefix: str | None = None
+) -> AsyncIterator[KafkaBus]:
+    """A bus with topics of its own, or those of `prefix`."""
+    chosen = prefix or f"test-{secrets.token_hex(4)}:"
+    bus = KafkaBus(url, Surroundings(KEYRING, clock), prefix=chosen, redis_url=redis_url)
+    await bus.open()
+    try:
+        await bus.apply()
         yield bus
     finally:
         await bus.close()

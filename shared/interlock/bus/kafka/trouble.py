@@ -1,0 +1,73 @@
+"""What to say, and whether to wait or to give up, when Kafka does not do as it is asked."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka import errors
+
+from interlock.errors import InterlockError, Refused, Unavailable
+
+AWAY = (errors.KafkaError, OSError, TimeoutError)
+"""Whatever keeps Kafka from serving us."""
+
+DENIED = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+)
+LEFT = (errors.CommitFailedError, errors.IllegalStateError)
+"""The group has moved on without us: what we hold is somebody else's now."""
+
+
+def trouble(error: BaseException, asked: str) -> InterlockError:
+    """The error to raise for one of `AWAY`; `asked` says what we wanted, as an infinitive."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Refused(
+            f"cannot {asked}: the certificate does not match ({error.verify_message.lower()}); "
+            "name its authority with `ca=` in the Kafka URL, or correct the host's name"
+        )
+    if isinstance(error, ssl.SSLError):
+        return Refused(f"cannot {asked}: TLS fails ({error.reason}); see `security=` of the URL")
+    if isinstance(error, DENIED):
+        return Refused(f"may not {asked}: {_denial(error)}; grant it with an ACL or an IAM policy")
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return Refused(f"cannot {asked}: the broker takes another `mechanism=`: {_words(error)}")
+    if isinstance(error, errors.SaslAuthenticationFailed | errors.AuthenticationFailedError):
+        return Refused(
+            f"cannot {asked}: the broker does not take these credentials; correct user and "
+            "password in the Kafka URL"
+        )
+    return Unavailable(f"the bus does not serve: cannot {asked}: {_words(error)}")
+
+
+def _denial(error: BaseException) -> str:
+    what = ", ".join(f"`{one}`" for one in _names(error.args))
+    if isinstance(error, errors.GroupAuthorizationFailedError):
+        return f"permission `Read` of group {what or 'of consumers'} is missing"
+    if isinstance(error, errors.ClusterAuthorizationFailedError):
+        return "permission `Create` or `IdempotentWrite` of the cluster is missing"
+    return f"permission `Read`, `Write` or `Describe` of topic {what or 'in question'} is missing"
+
+
+def _names(given: object) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, tuple | list | set | frozenset):
+        for one in given:
+            yield from _names(one)
+
+
+def _words(error: BaseException) -> str:
+    """Kafka's own word for it, or the system's."""
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"`{told or type(error).__name__}`"
+
+
+@contextmanager
+def asking(asked: str) -> Iterator[None]:
+    """Errors of the client become ours."""
+    try:
+        yield
+    except AWAY as error:
+        raise trouble(error, asked) from error

@@ -1,0 +1,178 @@
+"""A real Kafka broker (KRaft, one node) from Maven Central, on free ports of loopback.
+
+`with kafka(folder) as broker:` gives one of one's own, to be killed and started again. Maven
+fetches it once, into `.cache/` at the root of the repository (git ignores it); Java 17 runs it.
+"""
+
+import base64
+import fcntl
+import hashlib
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from interlock.embedded.tie import die_with_parent
+from interlock.runtime.supervisor import free_port
+from tests.components.required import Missing
+
+FILES = Path(__file__).parent / "kafka_broker"
+CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
+ROOM = 1 << 30
+PATIENCE = 60.0
+"""Seconds that the broker may take to start, or to stop."""
+SPARING = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+"""The one request that any client may send first: it is answered once the broker serves."""
+
+
+@dataclass
+class Broker:
+    """A broker on one data folder and one port, whichever process is it at the moment."""
+
+    folder: Path
+    jars: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Properties other than the usual ones; `PORT` and `DATA` are replaced in them too."""
+    port: int = field(default_factory=free_port)
+    controller_port: int = field(default_factory=free_port)
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """For `INTERLOCK_BUS_URL`: options for a single node, on which nobody waits long."""
+        return f"kafka://127.0.0.1:{self.port}?replication=1&partitions=2&session=1"
+
+    @property
+    def pid(self) -> int | None:
+        """The process; None while it is down."""
+        alive = self._process is not None and self._process.poll() is None
+        return self._process.pid if alive and self._process else None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "broker.log"
+
+    def start(self) -> "Broker":
+        """Return once it answers; the data of an earlier start is there again."""
+        if not self._config.exists():
+            self._make()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._java("kafka.Kafka", *SPARING), str(self._config)],
+                stdout=log,
+                stderr=log,
+                preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - no threads
+            )
+        end = time.monotonic() + PATIENCE
+        while not _serves(self.port):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise Missing(f"the broker did not start: {self.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, and gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+    stop = kill
+    """Nothing of a test's broker is worth the seconds of an orderly end."""
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _make(self) -> None:
+        """An empty data folder, formatted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = (FILES / "server.properties").read_text()
+        for name, value in self.settings.items():
+            text += f"{name}={value}\n"  # the last one of a name holds
+        data = str(self.folder / "data")
+        text = text.replace("CONTROLLER_PORT", str(self.controller_port))
+        text = text.replace("PORT", str(self.port)).replace("DATA", data)
+        cluster = base64.urlsafe_b64encode(b"i" + secrets.token_bytes(15)).decode().rstrip("=")
+        draft = self.folder / "draft.properties"
+        draft.write_text(text)
+        command = [*self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c"]
+        made = subprocess.run(
+            [*command, str(draft)], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        if made.returncode:
+            raise Missing(f"the broker's folder could not be formatted: {made.stdout}{made.stderr}")
+        draft.rename(self._config)
+
+    def _java(self, main: str, *options: str) -> list[str]:
+        logs = f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}"
+        return ["java", *options, logs, "-cp", f"{self.jars}/*", main]
+
+
+def _serves(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+            line.sendall(API_VERSIONS)
+            return len(line.recv(8)) > 0
+    except OSError:
+        return False
+
+
+def jars() -> Path:
+    """The broker's libraries, fetched where they are not there yet."""
+    for program, package in (("java", "a Java 17 runtime"), ("mvn", "Maven")):
+        if shutil.which(program) is None:
+            raise Missing(f"no `{program}` on PATH: install {package}")
+    pom = FILES / "pom.xml"
+    folder = CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder
+        partial_folder = folder.with_suffix(".partial")
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        goal = f"-DoutputDirectory={partial_folder}"
+        fetched = subprocess.run(
+            ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", goal],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if fetched.returncode:
+            raise Missing(f"Maven could not fetch the broker: {fetched.stdout[-1500:]}")
+        partial_folder.rename(folder)
+    return folder
+
+
+@contextmanager
+def quick_folder(otherwise: Path) -> Iterator[Path]:
+    """In memory where there is room: each topic that is made costs several fsyncs on a disk."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < ROOM:
+        yield otherwise
+        return
+    folder = Path(tempfile.mkdtemp(prefix="interlock-kafka-", dir=memory))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def kafka(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Broker]:
+    """A broker of one's own below `folder`, stopped at the end. Missing where there can be none."""
+    broker = Broker(folder, jars(), settings or {})
+    try:
+        yield broker.start()
+    finally:
+        broker.stop()
