@@ -12,6 +12,7 @@ from interlock.bus import Backlog, Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS
+from interlock.telemetry.metrics import counted
 from services.invocation.clients import PRIVATE, AddressGuard, StdioCommand, Upstreams
 from services.invocation.handlers import (
     Around,
@@ -63,6 +64,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
             background=_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
             backlog=lambda: _backlog(host, journal),
+            done=lambda: counted(host.metrics.calls),
         )
     finally:
         try:

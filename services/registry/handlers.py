@@ -86,6 +86,13 @@ class Registry:
         self, entry: Entry, to: Lifecycle, by: Principal, reason: str, retire_on: date | None
     ) -> Entry:
         """Move a server through its lifecycle; `Refused` names the legal moves."""
+        change, moved = self._moved(entry, to, by, reason, retire_on)
+        await self.servers.save(change)
+        return moved
+
+    def _moved(
+        self, entry: Entry, to: Lifecycle, by: Principal, reason: str, retire_on: date | None
+    ) -> tuple[Change, Entry]:
         who = by.user or by.name
         record = decide.move(entry, to, by=who, retire_on=retire_on, today=self.now().date())
         moved = replace(entry, record=record, revision=entry.revision + 1)
@@ -99,8 +106,7 @@ class Registry:
             reason=reason,
         )
         what = f"{entry.record.lifecycle} -> {to}"
-        await self.servers.save(self._change(moved, by, what, reason, [fact]))
-        return moved
+        return self._change(moved, by, what, reason, [fact]), moved
 
     async def edit(
         self, entry: Entry, record: ServerRecord, tools: Mapping[str, ToolChange], by: Principal
@@ -121,13 +127,14 @@ class Registry:
         return taken
 
     async def retire_due(self) -> int:
-        """Retire what is past its date; how many were. Several replicas may do it at once."""
+        """Retire what is past its date; how many were. Of several replicas one does each."""
         today = self.now().date()
-        due = decide.due_for_retirement(await self.servers.deprecated(), today)
-        for entry in due:
+        retired = 0
+        for entry in decide.due_for_retirement(await self.servers.deprecated(), today):
             by = self._itself(entry.record.tenant, None)
-            await self.move(entry, Lifecycle.RETIRED, by, f"retirement date {today}", None)
-        return len(due)
+            change, _ = self._moved(entry, Lifecycle.RETIRED, by, f"retirement date {today}", None)
+            retired += await self._saved(change)
+        return retired
 
     # -- queries --------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Registry:
         return []
 
     async def _saved(self, change: Change) -> bool:
-        """False where a person was faster: look again. Each such turn is somebody's progress."""
+        """False where somebody was faster: look again. Each such turn is somebody's progress."""
         try:
             await self.servers.save(change)
         except Refused as error:

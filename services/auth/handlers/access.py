@@ -199,21 +199,25 @@ class Access:
     async def bootstrap(self, file: Path) -> bool:
         """At the very first start: the default tenant, and an administrator's key in `file`.
 
-        The file is there before the key counts, so that a crash in between locks nobody out.
+        The file is there before the key counts, so that a crash in between locks nobody out; and
+        of several processes only the one whose key counts writes it.
         """
         if await self.store.read(lambda records: records.tenants()):
             return False
         new = _administrator(DEFAULT_TENANT, "operator")
         record, text = self._made(new)
-        write_secret(file, f"{text}\n".encode())
 
-        def work(records: Records) -> None:
-            if records.add_tenant(DEFAULT_TENANT, self.now()):
+        def work(records: Records) -> bool:
+            first = records.add_tenant(DEFAULT_TENANT, self.now())
+            if first:
+                write_secret(file, f"{text}\n".encode())
                 self._publish_key(records, record, new.principal)
+            return first
 
-        await self.store.change(work)
-        log.info("tenant.created", tenant=DEFAULT_TENANT, key_file=str(file))
-        return True
+        first = await self.store.change(work)
+        if first:
+            log.info("tenant.created", tenant=DEFAULT_TENANT, key_file=str(file))
+        return first
 
 
 def thumbprint(jwk: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, text
 
 from interlock.bus import Raw
 from interlock.contracts.message import Model
@@ -15,6 +15,8 @@ from interlock.storage.statements import insert_ignore, insert_or
 from services.auth.model import SigningKey
 from services.auth.store.access import Records, T
 from services.auth.store.tables import PUBLISHED, SIGNING_KEYS, TENANTS
+
+_ALONE = text(f"LOCK TABLE {SIGNING_KEYS.name} IN SHARE ROW EXCLUSIVE MODE")
 
 
 class SqlRecords:
@@ -75,8 +77,9 @@ class SqlRecords:
             columns.created_at,
             columns.published_until,
         )
-        if self._lock:
-            statement = statement.with_for_update()
+        if self._lock and self._connection.dialect.name == "postgresql":
+            # Rows could not be locked before there are any: two first starts would make a key each.
+            self._connection.execute(_ALONE)
         return [SigningKey(*row) for row in self._connection.execute(statement)]
 
     def keep_signing_key(self, key: SigningKey) -> None:

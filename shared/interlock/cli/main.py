@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import access, audit, bus, dead, deploy, policy, servers, suite, tasks
+from interlock.cli import access, audit, bus, dead, deploy, policy, servers, status, suite, tasks
 from interlock.cli.connection import target
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 suite.add_to(app)
 deploy.add_to(app)
+status.add_to(app)
 app.add_typer(servers.app, name="server")
 app.add_typer(access.agents, name="agent")
 app.add_typer(access.keys, name="key")

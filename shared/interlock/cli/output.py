@@ -3,7 +3,10 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 NO, CANNOT = 1, 2
 """Exit codes: the answer is no; it could not be asked."""
@@ -30,15 +33,21 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: st
             print_line("\t".join(_shown(cell) for cell in row))
         return
     from rich.console import Console  # noqa: PLC0415 100 ms that a pipe need not wait
+
+    Console().print(table(columns, rows))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> "Table":
+    """For a terminal."""
     from rich.table import Table  # noqa: PLC0415 as above
     from rich.text import Text  # noqa: PLC0415 as above
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
-    Console().print(table)
+        made.add_row(*(Text(_shown(cell)) for cell in row))
+    return made
 
 
 def print_fields(document: Mapping[str, Any], names: Sequence[str] = ()) -> None:

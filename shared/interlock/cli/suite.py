@@ -1,19 +1,22 @@
-"""`interlock up`, `run`, `demo`, `status`: the suite itself."""
+"""`interlock up`, `run`, `demo`: the suite itself."""
 
-from typing import Annotated, Any
+import os
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from interlock.cli.connection import Json, Target, answered
-from interlock.cli.output import CANNOT, NO, print_json, print_table, say
-from interlock.errors import InterlockError
+from interlock.cli.output import NO, say
 
 SERVICES = ("gateway", "auth", "registry", "policy", "invocation", "audit")
+SUITE_URL = "suite.url"
+"""File of the data folder: where the suite that runs there is reached, for `run` beside it."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Hang the commands onto the root."""
-    for command in (up, run, demo, status):
+    for command in (up, run, demo):
         app.command()(command)
 
 
@@ -22,6 +25,10 @@ def up(
     separate: Annotated[
         bool, typer.Option("--separate", help="A process per service, restarted when it dies.")
     ] = False,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(help="So many processes of a service: `policy=3`; implies `--separate`."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
@@ -36,13 +43,14 @@ def up(
         configure_logs(settings.log_level, settings.log_format)
 
         def started() -> None:
+            (settings.data / SUITE_URL).write_text(settings.url + "\n", "utf-8")
             say(f"interlock is up at {settings.url} (MCP: {settings.url}/mcp, docs: /docs)")
             say(f"operator's key: {settings.data / 'operator.key'}")
 
-        if separate:
-            from interlock.runtime.supervisor import supervise  # noqa: PLC0415 as above
+        if separate or scale:
+            from interlock.runtime.supervisor import scaled, supervise  # noqa: PLC0415 as above
 
-            main.run_loop(supervise(settings, started))
+            main.run_loop(supervise(settings, started, scaled(scale or ())))
         else:
             from interlock.runtime.host import named  # noqa: PLC0415 as above
 
@@ -58,14 +66,23 @@ def run(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Run one service here, as its container would."""
+    """Run one service here, as its container would; beside a suite on the same data folder, too."""
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
     from interlock.runtime.host import named  # noqa: PLC0415 as above
 
     def start() -> None:
-        main.run(named(service), host=host, port=port, data=_target(context).data)
+        data = _target(context).data
+        main.run(named(service), host=host, port=port, data=data, public_url=_suite_url(data))
 
     answered(start)
+
+
+def _suite_url(data: Path) -> str | None:
+    """Of the suite on the data folder, unless the environment says: all must name the same."""
+    file = data / SUITE_URL
+    if "INTERLOCK_PUBLIC_URL" in os.environ or not file.exists():
+        return None
+    return file.read_text("utf-8").strip()
 
 
 def demo(
@@ -78,44 +95,6 @@ def demo(
 
     if not answered(lambda: run_demo(as_json=as_json, keep=keep)):
         raise typer.Exit(NO)
-
-
-def status(context: typer.Context, as_json: Json = False) -> None:
-    """Each service: up, backlog, age of the oldest, in flight, dead letters."""
-    found = [_status(context, name) for name in SERVICES]
-    if as_json:
-        print_json(found)
-    else:
-        columns = ("service", "state", "waiting", "oldest (s)", "in flight", "dead", "why")
-        print_table(columns, [_row(one) for one in found], "no services")
-    if all(one["state"] == "away" for one in found):
-        say(f"nothing answers at {_target(context).url}; start it with `interlock up`")
-        raise typer.Exit(CANNOT)
-    if any(one["state"] != "ready" for one in found):
-        raise typer.Exit(NO)
-
-
-def _status(context: typer.Context, name: str) -> dict[str, Any]:
-    import asyncio  # noqa: PLC0415 only this command needs it
-
-    from interlock.sdk import Interlock  # noqa: PLC0415 half a second that `--help` saves
-
-    async def ask() -> dict[str, Any]:
-        chosen = _target(context)
-        async with Interlock(chosen.url, chosen.credential()) as client:
-            told: dict[str, Any] = await client.request("GET", f"/{name}/v1/status")
-            return {"state": "ready" if told["ready"] else "not ready", **told}
-
-    try:
-        return asyncio.run(ask())
-    except InterlockError as error:
-        state = "away" if error.code in {"unreachable", "unavailable", "http"} else "refused"
-        return {"service": name, "state": state, "reasons": [error.detail]}
-
-
-def _row(one: dict[str, Any]) -> list[Any]:
-    names = ("service", "state", "waiting", "oldest_seconds", "in_flight", "dead", "reasons")
-    return [one.get(name) for name in names]
 
 
 def _target(context: typer.Context) -> Target:

@@ -139,10 +139,13 @@ async def measure(one: Running, process: Process) -> None:
     name, metrics = one.service.name, process.metrics
     metrics.ready.labels(name).set(0 if one.reasons() else 1)
     try:
-        found = await one.backlog()
+        found, replicas = await one.backlog(), await one.replicas.living()
     except Unavailable as error:  # then the other figures are wanted most
         log.warning("backlog.unknown", service=name, why=error.detail)
         return
+    for ready in (True, False):
+        many = sum(replica.ready is ready for replica in replicas)
+        metrics.replicas.labels(name, "yes" if ready else "no").set(many)
     for backlog in found:
         metrics.backlog.labels(name, backlog.topic).set(backlog.waiting)
         metrics.in_flight.labels(name, backlog.topic).set(backlog.in_flight)

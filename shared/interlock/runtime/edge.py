@@ -1,12 +1,14 @@
 """One door before separate processes: routes by the first segment of the path, streams both ways.
+Requests for one service go to its processes in turn.
 
 It stands in for the load balancer that a production set-up has. It verifies nothing and keeps
 nothing: each service's own door does that.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 
 import aiohttp
 from starlette.types import Receive, Scope, Send
@@ -32,12 +34,14 @@ AWAY = b'{"type":"about:blank","title":"Unavailable","status":503,"code":"unavai
 class Edge:
     """An ASGI application that passes requests on to where each service listens at the moment.
 
-    `places`: its origin, as `http://policy:8080`, by the service's name.
+    `places` has every service, each with the origins (`http://policy:8080`) of those of its
+    processes that take requests.
     """
 
-    def __init__(self, places: Callable[[], Mapping[str, str]], root: str) -> None:
+    def __init__(self, places: Callable[[], Mapping[str, Sequence[str]]], root: str) -> None:
         self._places = places
         self._root = root
+        self._turn = count()
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -55,14 +59,8 @@ class Edge:
             await self._session.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        segment = scope["path"].split("/", 2)[1]
-        places = self._places()
-        place = places.get(segment) or places.get(self._root)
-        if place is None:
-            await _away(send)
-            return
         sent: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=8)
-        passing = asyncio.ensure_future(self._pass(scope, sent, send, place))
+        passing = asyncio.ensure_future(self._pass(scope, sent, send))
         reading = asyncio.ensure_future(_read(receive, sent))
         await asyncio.wait({passing, reading}, return_when=asyncio.FIRST_COMPLETED)
         for task in (passing, reading):
@@ -70,8 +68,22 @@ class Edge:
         with suppress(asyncio.CancelledError):
             await passing
 
-    async def _pass(
-        self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send, place: str
+    def _in_turn(self, path: str) -> list[str]:
+        """Where to try, in this order."""
+        segment, places = path.split("/", 2)[1], self._places()
+        found = places.get(segment if segment in places else self._root, ())
+        at = next(self._turn) % len(found) if found else 0
+        return [*found[at:], *found[:at]]
+
+    async def _pass(self, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send) -> None:
+        """One that nobody listens at got nothing: then the next one is asked."""
+        for place in self._in_turn(scope["path"]):
+            with suppress(aiohttp.ClientConnectorError):
+                return await self._pass_to(place, scope, sent, send)
+        return await _away(send)
+
+    async def _pass_to(
+        self, place: str, scope: Scope, sent: "asyncio.Queue[bytes | None]", send: Send
     ) -> None:
         assert self._session is not None
         headers = [
@@ -95,6 +107,8 @@ class Edge:
             ) as answer:
                 started = True
                 await _answer(answer, send)
+        except aiohttp.ClientConnectorError:
+            raise
         except aiohttp.ClientConnectionError:
             if not started:
                 await _away(send)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def fronted(
-    places: Callable[[], Mapping[str, str]], door: socket.socket, drain_seconds: float
+    places: Callable[[], Mapping[str, Sequence[str]]], door: socket.socket, drain_seconds: float
 ) -> AsyncIterator[None]:
     """The edge serves at `door` while the block lasts; streams may then end within the drain."""
     edge = Edge(places, ROOT)
@@ -48,8 +48,9 @@ async def fronted(
 async def front(settings: SuiteSettings, places: Mapping[str, str]) -> None:
     """Serve the edge alone, until SIGTERM or SIGINT."""
     door = bind(settings.host, settings.port)
+    each = {name: [place] for name, place in places.items()}
     try:
-        async with until_signal() as stop, fronted(lambda: places, door, settings.drain_seconds):
+        async with until_signal() as stop, fronted(lambda: each, door, settings.drain_seconds):
             log.info("edge.started", url=settings.url, services=sorted(places))
             await stop.wait()
     finally:

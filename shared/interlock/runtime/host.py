@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
 from interlock.runtime.process import Process
 from interlock.runtime.relay import Relay
+from interlock.runtime.replicas import BEAT, Replica, Replicas, this_process
 from interlock.runtime.service import Parts, Service
 from interlock.runtime.settings import SuiteSettings
 from interlock.state.port import Kind, StateReader
 from interlock.storage.database import Database
 from interlock.storage.migrate import migrate
-from interlock.telemetry.metrics import Metrics
+from interlock.telemetry.metrics import Metrics, counted
 from interlock.telemetry.traces import Traces
 
 log = structlog.get_logger()
@@ -110,15 +112,48 @@ class Running:
     service: Service
     host: ServiceHost
     parts: Parts
+    replica: Replica
+
+    @property
+    def replicas(self) -> Replicas:
+        """All processes of the service, this one among them."""
+        return Replicas(self.host.redis, self.host.prefix)
 
     async def run(self) -> None:
         """Consume, and keep the background alive."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.show())
             for job in (*self.host.background, *self.parts.background):
                 tasks.create_task(keep(self.service.name, job))
             if self.parts.group is not None:
                 group = replace(self.parts.group, ready=lambda: not self.reasons(group=True))
                 tasks.create_task(keep(self.service.name, lambda: self.host.bus.run(group)))
+
+    async def show(self) -> None:
+        """Say every second that this process is there and how it is, until cancelled."""
+        replicas, away = self.replicas, False
+        try:
+            while True:
+                try:
+                    await replicas.say(self._as_it_is())
+                except Unavailable as error:
+                    if not away:
+                        log.warning("replica.unsaid", service=self.service.name, why=error.detail)
+                    away = True
+                else:
+                    away = False
+                await asyncio.sleep(BEAT)
+        finally:
+            with suppress(Unavailable):
+                await replicas.leave(self.replica)
+
+    def _as_it_is(self) -> Replica:
+        reasons = self.reasons()
+        done = self.parts.done or partial(
+            counted, self.host.metrics.settled.labels(self.service.name)
+        )
+        how = {"ready": not reasons, "reasons": tuple(reasons), "handled": done()}
+        return self.replica.model_copy(update=how)
 
     def reasons(self, *, group: bool = False) -> list[str]:
         """Why the service cannot do its work now; empty when it can."""
@@ -164,7 +199,7 @@ async def start(process: Process, service: Service) -> AsyncIterator[Running]:
         )
         host = ServiceHost(service.name, process, signer, stack)
         parts = await stack.enter_async_context(service.build(host))
-        yield Running(service, host, parts)
+        yield Running(service, host, parts, this_process(service.name, process.now()))
 
 
 def named(name: str) -> Service:

@@ -52,10 +52,11 @@ class Operations:
         return JSONResponse(body, status_code=503 if why else 200)
 
     async def status(self, request: Request) -> Response:
-        """Up, ready, and the backlog by topic: what the service scales on."""
+        """Ready here, the backlog by topic (what the service scales on), and all its processes."""
         await self._caller(request, Right.STATUS_READ)
         why = self._running.reasons()
         backlog = await self._running.backlog()
+        replicas = await self._running.replicas.living()
         return JSONResponse(
             {
                 "service": self._name,
@@ -66,6 +67,7 @@ class Operations:
                 "oldest_seconds": max((one.oldest_seconds for one in backlog), default=0.0),
                 "dead": sum(one.dead for one in backlog),
                 "topics": [_plain(one) for one in backlog],
+                "replicas": [one.model_dump(mode="json") for one in replicas],
             }
         )
 

@@ -36,6 +36,8 @@ class Parts:
     """Each says None, or in one sentence why the service is not ready."""
     backlog: Callable[[], Awaitable[Sequence[Backlog]]] | None = None
     """Work that waits outside the bus (invocation's journal), under the same metric."""
+    done: Callable[[], int] | None = None
+    """How much of that work was done since the start; without it messages are counted."""
     apps: Sequence[tuple[str, Any]] = field(default=())
     """(path, ASGI application) beside the routes, mounted the same way."""
 

@@ -1,10 +1,10 @@
-"""`interlock up --separate`: a process per service, started again when it dies, behind one edge."""
+"""`interlock up --separate`: processes of each service, started again when they die, one edge."""
 
 import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,58 +25,65 @@ from interlock.runtime.settings import SuiteSettings
 log = structlog.get_logger()
 FIRST_DELAY, LONGEST_DELAY, HEALTHY = 0.1, 10.0, 30.0
 """Seconds before a restart, at first and at most; how long a process must live to be healthy."""
+LOOK, LOOK_WHILE_AWAY = 1.0, 0.2
+"""Seconds between two looks at whether a process is ready, while it is and while it is not."""
+MOST = 64
+"""Processes of one service."""
 
 
 @dataclass
 class Child:
-    """One service's process, whichever is running at the moment."""
+    """One of a service's processes, whichever is running at the moment."""
 
     name: str
     port: int = 0
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
+    ready: bool = False
+    """It said so last time it was asked."""
 
 
 @dataclass
 class Supervisor:
-    """Keeps a process per service alive."""
+    """Keeps the processes of each service alive, and knows which of them take requests."""
 
     settings: SuiteSettings
     planes: Planes
-    services: Sequence[str] = SERVICES
-    children: dict[str, Child] = field(default_factory=dict)
+    scale: Mapping[str, int] = field(default_factory=dict)
+    """How many processes a service has, where it is not one."""
+    children: Sequence[Child] = ()
     hopeless: "asyncio.Future[str]" = field(default_factory=asyncio.Future)
     """Done when a service cannot start: its name. It said itself why."""
 
-    def ports(self) -> dict[str, int]:
-        """Where each service listens now."""
-        return {name: child.port for name, child in self.children.items() if child.port}
+    def __post_init__(self) -> None:
+        self.children = [Child(name) for name in SERVICES for _ in range(self.scale.get(name, 1))]
 
-    def places(self) -> dict[str, str]:
-        """Their origins."""
-        return {name: f"http://127.0.0.1:{port}" for name, port in self.ports().items()}
+    def places(self) -> dict[str, list[str]]:
+        """Where each service takes requests now.
+
+        Where none of its processes is ready, one that is not says best itself what is wrong.
+        """
+        found: dict[str, list[str]] = {}
+        for name in SERVICES:
+            there = [one for one in self.children if one.name == name and one.port]
+            chosen = [one for one in there if one.ready] or there
+            found[name] = [f"http://127.0.0.1:{one.port}" for one in chosen]
+        return found
 
     async def run(self) -> None:
         """Until cancelled; then every process is told to stop, and waited for."""
-        self.children = {name: Child(name) for name in self.services}
-        async with asyncio.TaskGroup() as tasks:
-            for child in self.children.values():
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for child in self.children:
                 tasks.create_task(self._keep(child))
+                tasks.create_task(_look(session, child))
 
     async def ready(self) -> None:
-        """Until every service has said that it is ready."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            for name in self.services:
-                while not await self._says_ready(session, name):  # noqa: ASYNC110 another process
-                    await asyncio.sleep(FIRST_DELAY)
-
-    async def _says_ready(self, session: aiohttp.ClientSession, name: str) -> bool:
-        port = self.ports().get(name)
-        try:
-            async with session.get(f"http://127.0.0.1:{port}/health/ready") as answer:
-                return answer.status == HTTPStatus.OK
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        """Until every process has said that it is ready."""
+        while not all(child.ready for child in self.children):  # noqa: ASYNC110 other processes
+            await asyncio.sleep(LOOK_WHILE_AWAY)
 
     async def _keep(self, child: Child) -> None:
         delay = FIRST_DELAY
@@ -87,6 +94,7 @@ class Supervisor:
             try:
                 code = await process.wait()
             finally:
+                child.ready, child.port = False, 0
                 await self._end(process)
             if code == CANNOT_START and child.starts == 1:
                 if not self.hopeless.done():
@@ -98,7 +106,7 @@ class Supervisor:
             delay = min(delay * 2, LONGEST_DELAY)
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
-        child.port = free_port()
+        child.port = self._free_port()
         child.starts += 1
         environment = os.environ | {
             "INTERLOCK_BUS_URL": self.planes.bus_url,
@@ -117,6 +125,11 @@ class Supervisor:
         log.info("service.spawned", service=child.name, pid=child.process.pid, port=child.port)
         return child.process
 
+    def _free_port(self) -> int:
+        """One that no other child is about to listen on either."""
+        taken = {child.port for child in self.children}
+        return next(port for port in iter(free_port, None) if port not in taken)
+
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError, TimeoutError):
             process.terminate()
@@ -124,6 +137,37 @@ class Supervisor:
                 await process.wait()
         with suppress(ProcessLookupError):
             process.kill()
+
+
+async def _look(session: aiohttp.ClientSession, child: Child) -> None:
+    """Keep up with whether a process is ready, until cancelled."""
+    while True:
+        port = child.port
+        ready = port != 0 and await _says_ready(session, port)
+        child.ready = ready and child.port == port
+        await asyncio.sleep(LOOK if child.ready else LOOK_WHILE_AWAY)
+
+
+async def _says_ready(session: aiohttp.ClientSession, port: int) -> bool:
+    try:
+        async with session.get(f"http://127.0.0.1:{port}/health/ready") as answer:
+            return answer.status == HTTPStatus.OK
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def scaled(given: Sequence[str]) -> dict[str, int]:
+    """`policy=3` as numbers of processes; `Refused` names what is wrong with one."""
+    scale: dict[str, int] = {}
+    for one in given:
+        name, _, number = one.partition("=")
+        if name not in SERVICES:
+            known = ", ".join(f"`{known}`" for known in SERVICES)
+            raise Refused(f"there is no service `{name}` to scale; there are {known}")
+        if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MOST):
+            raise Refused(f"`{one}` is no scale; write `{name}=N`, N from 1 to {MOST}")
+        scale[name] = int(number)
+    return scale
 
 
 def free_port() -> int:
@@ -135,15 +179,17 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def supervised(settings: SuiteSettings) -> AsyncIterator[Supervisor]:
-    """The broker, a process per service, and the edge on the suite's own port."""
+async def supervised(
+    settings: SuiteSettings, scale: Mapping[str, int]
+) -> AsyncIterator[Supervisor]:
+    """The broker, the processes of each service, and the edge on the suite's own port."""
     async with AsyncExitStack() as stack:
         door = bind(settings.host, settings.port)
         stack.callback(door.close)
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         load_keyring(settings.keys_folder, create=settings.embedded)
         load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
-        supervisor = Supervisor(settings, await open_planes(settings, stack))
+        supervisor = Supervisor(settings, await open_planes(settings, stack), scale)
         await stack.enter_async_context(fronted(supervisor.places, door, settings.drain_seconds))
         work = asyncio.create_task(supervisor.run())
         stack.push_async_callback(_stop, work)  # first: the services end their streams
@@ -156,9 +202,11 @@ async def _stop(work: "asyncio.Task[None]") -> None:
         await work
 
 
-async def supervise(settings: SuiteSettings, started: Callable[[], None]) -> None:
+async def supervise(
+    settings: SuiteSettings, started: Callable[[], None], scale: Mapping[str, int]
+) -> None:
     """Until SIGTERM or SIGINT. `Refused` where a service cannot start."""
-    async with until_signal() as stop, supervised(settings) as supervisor:
+    async with until_signal() as stop, supervised(settings, scale) as supervisor:
         stopped = asyncio.ensure_future(stop.wait())
         ready = asyncio.ensure_future(supervisor.ready())
         ends: set[asyncio.Future[Any]] = {stopped, supervisor.hopeless}

@@ -12,6 +12,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.handled = self._counter("bus_handled", "Messages handled", "group", "type")
+        self.settled = self._counter("bus_settled", "Messages acknowledged", "group")
         self.failed = self._counter("bus_failed", "Handlers that failed", "group", "type")
         self.retried = self._counter("bus_retried", "Messages given a delay", "group", "type")
         self.parked = self._counter("bus_parked", "Messages made dead letters", "group", "code")
@@ -25,6 +26,7 @@ class Metrics:
         )
         self.dead = self._gauge("dead_letters", "Dead letters", "service", "topic")
         self.ready = self._gauge("ready", "1 while the service can do its work", "service")
+        self.replicas = self._gauge("replicas", "Processes of the service", "service", "ready")
         self.calls = self._counter("upstream_attempts", "Attempts at upstreams", "outcome")
         self.call_seconds = self._histogram("upstream_seconds", "Time of an attempt", "outcome")
         self.tasks = self._counter("tasks", "Tasks by how they ended", "kind", "state")
@@ -42,3 +44,15 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+def counted(counter: Counter) -> int:
+    """What a counter has come to, under all its labels together."""
+    return int(
+        sum(
+            sample.value
+            for metric in counter.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        )
+    )

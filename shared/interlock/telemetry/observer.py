@@ -21,7 +21,8 @@ class BusObserver:
         self._metrics = metrics
         self._traces = traces
         self._handled = cache(metrics.handled.labels)
-        self._settled = cache(metrics.latency.labels)
+        self._settled = cache(metrics.settled.labels)
+        self._took = cache(metrics.latency.labels)
 
     def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None]:
         """A consumer span below the message's own trace (OpenTelemetry messaging conventions)."""
@@ -59,4 +60,5 @@ class BusObserver:
         self._metrics.parked.labels(group, code).inc()
 
     def settled(self, group: str, messages: int, seconds: float) -> None:
-        self._settled(group).observe(seconds)
+        self._settled(group).inc(messages)
+        self._took(group).observe(seconds)

@@ -14,6 +14,7 @@ from interlock.identity.tokens import Tokens
 from interlock.runtime.door import measure
 from interlock.runtime.host import Running, ServiceHost
 from interlock.runtime.process import KINDS, Process
+from interlock.runtime.replicas import this_process
 from interlock.runtime.service import Host, Parts, Service
 from interlock.runtime.settings import SuiteSettings
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
@@ -50,5 +51,7 @@ async def test_an_outage_takes_no_other_figure_away(tmp_path: Path) -> None:
     )
     async with AsyncExitStack() as stack:
         host = ServiceHost("policy", process, signer, stack)
-        await measure(Running(Service("policy", nothing), host, Parts(backlog=away)), process)
+        replica = this_process("policy", noon())
+        running = Running(Service("policy", nothing), host, Parts(backlog=away), replica)
+        await measure(running, process)
     assert b'interlock_ready{service="policy"} 0.0' in process.metrics.render()[0]

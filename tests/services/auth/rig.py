@@ -50,9 +50,9 @@ class Clock:
         return self.time
 
 
-def counting() -> Callable[[int], str]:
+def counting(first: int = 1) -> Callable[[int], str]:
     """Hex that never repeats, for ids and secrets."""
-    numbers = count(1)
+    numbers = count(first)
     return lambda size: f"{next(numbers):0{2 * size}x}"
 
 
@@ -86,13 +86,15 @@ class Rig:
     """What a test may touch."""
 
     database: Database
+    first: int = 1
+    """Of its random numbers: several on one database must not have the same."""
     clock: Clock = field(default_factory=Clock)
     shared: MemoryState = field(default_factory=MemoryState)
     discovery: MemoryDiscovery = field(default_factory=MemoryDiscovery)
     signer: Signer = field(default_factory=lambda: signer("auth"))
 
     def __post_init__(self) -> None:
-        self.random_hex = counting()
+        self.random_hex = counting(self.first)
         self.bus = MemoryBus(KEYRING, self.clock)
         self.relay = Relay(self.database, self.bus, MemoryStateWriter(self.shared), self.clock)
         self.reader = MemoryStateReader(self.shared, KINDS)
