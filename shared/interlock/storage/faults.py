@@ -30,6 +30,10 @@ AWAY_POSTGRES = ("08", "25006", "28", "3D", "53", "55P03", "57", "58", "XX")
 such database, resources, lock, operator's intervention, system, internal."""
 
 
+class Busy(Unavailable):
+    """Another process holds the file: what was asked did not happen, and a repeat may succeed."""
+
+
 def unavailable(error: DBAPIError, name: str) -> Unavailable | None:
     """What `error` of database `name` is for the rest of the suite; None where it is a bug."""
     code = getattr(error.orig, "sqlite_errorcode", None)
@@ -42,7 +46,9 @@ def unavailable(error: DBAPIError, name: str) -> Unavailable | None:
         )
     if not away:
         return None
-    return Unavailable(f"database `{name}` cannot be used now: {_text(error)}")
+    busy = code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
+    kind = Busy if busy else Unavailable
+    return kind(f"database `{name}` cannot be used now: {_text(error)}")
 
 
 def sqlstate(error: DBAPIError) -> str:

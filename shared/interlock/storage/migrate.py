@@ -18,11 +18,15 @@ from sqlalchemy.schema import CreateSchema
 
 from interlock.errors import Refused
 from interlock.storage.database import Database
+from interlock.storage.faults import Busy
 
 log = structlog.get_logger()
 VERSION = Table("alembic_version", MetaData(), Column("version_num", String))
 ALEMBIC = Lock()
 """Alembic keeps what it works on in globals of its modules: one upgrade at a time in a process."""
+PATIENCE = 60.0
+"""Seconds that the upgrade by another process is waited for; SQLite lets nobody in meanwhile."""
+LOOK_AGAIN = 0.1
 
 
 async def migrate(database: Database, package: str) -> None:
@@ -31,6 +35,18 @@ async def migrate(database: Database, package: str) -> None:
     Any number of processes may start at once. Raises `Refused` where the database is of a newer
     version than this code.
     """
+    clock = asyncio.get_running_loop().time
+    until = clock() + PATIENCE
+    while True:
+        try:
+            return await _migrate(database, package)
+        except Busy:
+            if clock() > until:
+                raise
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+async def _migrate(database: Database, package: str) -> None:
     folder = migrations_folder(package)
     known = revisions(folder)
     service = package.split(".")[-2]
@@ -38,6 +54,8 @@ async def migrate(database: Database, package: str) -> None:
     _check(was, known, service)
     if was == known[-1]:
         return
+
+    import alembic.script  # noqa: F401, PLC0415 0.3 s that others would wait for the file
 
     def upgrade(connection: Connection) -> None:
         _lock(connection, database.schema)
