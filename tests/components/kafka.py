@@ -80,6 +80,19 @@ class Broker:
             time.sleep(0.05)
         return self
 
+    def allow_writing(self, user: str, topic: str) -> None:
+        """An ACL, where the broker keeps any: CreateAcls, version 1."""
+        texts = (topic.encode(), b"User:" + user.encode(), b"*")
+        name, principal, host = (struct.pack(">h", len(text)) + text for text in texts)
+        literal, write, allow = b"\x03", b"\x04", b"\x03"
+        acl = b"\x02" + name + literal + principal + host + write + allow
+        asked = struct.pack(">hhihi", 30, 1, 1, -1, 1) + acl
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as line:
+            line.sendall(struct.pack(">i", len(asked)) + asked)
+            answer = line.recv(64)
+        if answer[16:18] != b"\0\0":  # length, correlation, throttled, count, then the error
+            raise RuntimeError(f"the broker did not take the ACL: {answer!r}")
+
     def kill(self) -> None:
         """SIGKILL, and gone."""
         if self._process is not None:

@@ -61,7 +61,9 @@ class Suite:
 
     @property
     def bus_url(self) -> str:
-        """Where its embedded Valkey listens; the same after a restart."""
+        """The bus that it was given, else its embedded Valkey's; the same after a restart."""
+        if given := self.env.get("INTERLOCK_BUS_URL"):
+            return given
         return (self.data / "valkey" / "valkey.url").read_text("utf-8").strip()
 
     # -- its life -------------------------------------------------------------------------------

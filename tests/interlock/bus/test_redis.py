@@ -3,9 +3,8 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.embedded import valkey
 from interlock.errors import Unavailable
 from interlock.testing.build import KEYRING, authenticated, denied, noon, raw
+from tests.interlock.bus.child import child, says
 from tests.interlock.bus.harness import (
-    PATIENCE,
     QUICK,
     Seen,
     eventually,
@@ -32,7 +31,6 @@ from tests.interlock.bus.harness import (
     stop,
 )
 
-ROOT = Path(__file__).parents[3]
 STREAM = "interlock:bus:task.authenticated"
 
 
@@ -58,31 +56,6 @@ def keeping(seen: Seen) -> Group:
             await seen.add(arrival)
 
     return Group("audit", keep=keep, limits=QUICK)
-
-
-@asynccontextmanager
-async def child(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A consumer of group `policy` in a process of its own; killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.interlock.bus.child", url),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        transport = process._transport  # type: ignore[attr-defined]  # else it warns when collected
-        transport.close()
-
-
-async def says(process: asyncio.subprocess.Process, word: str) -> None:
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        while (line := await process.stdout.readline()).decode().strip() != word:
-            assert line, f"the child ended before it said `{word}`"
 
 
 async def expire(redis: Any) -> None:

@@ -33,8 +33,14 @@ class MskTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
         from aws_msk_iam_sasl_signer import (  # noqa: PLC0415 - half a second of botocore
             MSKAuthTokenProvider,
         )
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - comes with it
 
-        token, _ = MSKAuthTokenProvider.generate_auth_token(self._region)
+        try:
+            token, _ = MSKAuthTokenProvider.generate_auth_token(self._region)
+        except (BotoCoreError, ValueError, AttributeError) as error:
+            raise Refused(
+                f"no AWS credentials to sign in to MSK with: {error}; set `AWS_PROFILE` or a role"
+            ) from None
         return str(token)
 
 

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition, errors
 from aiokafka.conn import create_conn
 from aiokafka.structs import OffsetAndMetadata
 from faststream.kafka import KafkaBroker
+from faststream.kafka.publisher.producer import AioKafkaFastProducerImpl
 from faststream.kafka.security import parse_security
 
 from interlock.bus.kafka.access import security, tokens
@@ -25,6 +26,20 @@ TOGETHER = 512 << 10
 """Bytes that may leave for one partition in one write."""
 AGAIN = 0.1
 """Seconds between two tries of what is worth one."""
+
+
+class Producing(AioKafkaFastProducerImpl):
+    """FastStream's producer, of which we use the raw one; FastStream forgets it if it fails."""
+
+    raw: Any = None
+
+    async def connect(self, producer: Any, serializer: Any, codec: Any = None) -> None:
+        try:
+            await super().connect(producer, serializer, codec)
+        except BaseException:
+            await producer.stop()
+            raise
+        self.raw = producer
 
 
 class Link:
@@ -124,8 +139,9 @@ class Link:
             logger=None,
             **self._tokens,
         )
+        broker.config.broker_config.producer = Producing(parser=None, decoder=None)
         try:
-            with asking(f"reach Kafka at `{self.address.shown}`"):
+            with asking(f"open a producer at `{self.address.shown}`"):
                 async with asyncio.timeout(PATIENCE):
                     await broker.connect()
         except BaseException:

@@ -18,6 +18,11 @@ from interlock.contracts.topics import TOPOLOGY, TopicSpec
 SET_HERE = 1
 """`config_source` of what was set for the topic itself (KIP-226)."""
 
+TODO = {
+    "partitions": "Kafka takes no partition away: say `partitions={}` in the bus's URL",
+    "replication": "`kafka-reassign-partitions`, or say `replication={}` in the bus's URL",
+}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -88,7 +93,8 @@ def compare(wants: Mapping[str, Wanted], there: Mapping[str, Found]) -> list[Cha
         ):
             if is_ != should:
                 safe = label == "partitions" and is_ < should
-                changes.append(Change(what, f"{label}={is_}", f"{label}={should}", safe))
+                todo = "" if safe else TODO[label].format(is_)
+                changes.append(Change(what, f"{label}={is_}", f"{label}={should}", safe, todo))
         for key, value in want.settings.items():
             is_now = found.settings.get(key)
             if is_now != value:
@@ -123,6 +129,15 @@ class Topology:
             if other:
                 for answer in await self._link.admin.alter_configs(other):
                     _check(answer.resources)
+        await self._link.ask("see the new topics", self._seen)
+
+    async def _seen(self) -> None:
+        """Every broker may still deny a topic that was only just made, or have no leader for it."""
+        described = await self._link.admin.describe_topics(list(self._wanted))
+        for one in described:
+            count = sum(part["leader"] >= 0 for part in one["partitions"])
+            if one["error_code"] or count < self._wanted[one["topic"]].partitions:
+                raise errors.LeaderNotAvailableError(one["topic"])
 
     async def _create(self, names: Sequence[str]) -> None:
         topics = [

@@ -1,0 +1,155 @@
+"""Being let in: TLS, passwords and permissions, against a broker that asks for all three."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from joserfc.jwk import OKPKey
+
+from interlock.bus import Bus, Raw, Stamp
+from interlock.bus.kafka import KafkaBus
+from interlock.bus.verdict import Surroundings
+from interlock.errors import Refused, Unavailable
+from interlock.identity.submissions import AgentKey, Request
+from interlock.runtime.supervisor import free_port
+from interlock.testing.build import KEYRING, authenticated, raw
+from tests.components.kafka import Broker, kafka, quick_folder
+from tests.components.required import Missing, without
+from tests.interlock.bus.harness import clock
+
+PASSWORD = "s3cret-of-the-test"
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A broker with a second door: TLS for `localhost`, users `admin` and `agent`, ACLs."""
+
+    port: int
+    ca: Path
+    broker: Broker
+
+    def url(self, who: str = f"admin:{PASSWORD}@", host: str = "localhost", more: str = "") -> str:
+        return f"kafka://{who}{host}:{self.port}?ca={self.ca}&replication=1&partitions=1{more}"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    home, port = tmp_path_factory.mktemp("secured"), free_port()
+    try:
+        with quick_folder(home / "data") as folder, kafka(folder, settings(home, port)) as it:
+            yield Secured(port, home / "ca.pem", it)
+    except Missing as missing:
+        without("kafka", missing)
+
+
+def settings(home: Path, port: int) -> dict[str, str]:
+    store, login = home / "store.p12", "org.apache.kafka.common.security.plain.PlainLoginModule"
+    key = ["-storepass", "changeit", "-alias", "broker", "-keystore", str(store)]
+    made = ["-dname", "CN=broker", "-ext", "san=dns:localhost", "-keyalg", "EC", "-validity", "2"]
+    subprocess.run(["keytool", "-genkeypair", *key, *made], check=True, capture_output=True)
+    shown = ["keytool", "-exportcert", "-rfc", *key]
+    told = subprocess.run(shown, check=True, capture_output=True)
+    (home / "ca.pem").write_bytes(told.stdout)
+    inside = "PLAINTEXT://127.0.0.1:PORT"
+    secure = "listener.name.secure"
+    return {
+        "listeners": f"{inside},CONTROLLER://127.0.0.1:CONTROLLER_PORT,SECURE://127.0.0.1:{port}",
+        "advertised.listeners": f"{inside},SECURE://localhost:{port}",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL"
+        ),
+        f"{secure}.sasl.enabled.mechanisms": "PLAIN",
+        f"{secure}.plain.sasl.jaas.config": (
+            f'{login} required user_admin="{PASSWORD}" user_agent="{PASSWORD}";'
+        ),
+        f"{secure}.ssl.keystore.location": str(store),
+        f"{secure}.ssl.keystore.password": "changeit",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS;User:admin",
+    }
+
+
+def bus(url: str) -> KafkaBus:
+    return KafkaBus(url, Surroundings(KEYRING, clock))
+
+
+async def why_not(made: Bus) -> str:
+    """In one line, why it does not open."""
+    with pytest.raises((Refused, Unavailable)) as error:
+        await made.open()
+    await made.close()
+    assert "\n" not in error.value.detail
+    assert PASSWORD not in error.value.detail
+    return error.value.detail
+
+
+async def test_who_has_a_password_and_trusts_the_certificate_is_let_in(secured: Secured) -> None:
+    opened = bus(secured.url())
+    await opened.open()
+    await opened.apply()
+    await opened.publish([raw(authenticated())])
+    assert await opened.plan() == []
+    await opened.check()
+    assert (await opened.backlog("policy"))[0].waiting == 1
+    await opened.close()
+
+
+async def test_a_wrong_password_is_said(secured: Secured) -> None:
+    assert "does not take these credentials" in await why_not(bus(secured.url("admin:wrong@")))
+
+
+async def test_a_mechanism_that_the_broker_lacks_is_said(secured: Secured) -> None:
+    url = secured.url(more="&mechanism=SCRAM-SHA-512")
+    assert "another `mechanism=`" in await why_not(bus(url))
+
+
+async def test_a_certificate_for_another_name_is_said(secured: Secured) -> None:
+    said = await why_not(bus(secured.url(host="127.0.0.1")))
+    assert "certificate does not match" in said
+    assert "127.0.0.1" in said
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_said(secured: Secured) -> None:
+    url = secured.url().replace(f"ca={secured.ca}&", "")
+    said = await why_not(bus(url))
+    assert "certificate does not match" in said
+    assert "`ca=`" in said
+
+
+async def test_speaking_plainly_to_a_door_of_tls_is_said(secured: Secured) -> None:
+    said = await why_not(bus(f"kafka://localhost:{secured.port}"))
+    assert "cannot reach Kafka at `localhost:" in said
+
+
+async def test_a_missing_permission_is_named(secured: Secured) -> None:
+    admin, agent = bus(secured.url()), bus(secured.url(f"agent:{PASSWORD}@"))
+    await admin.open()
+    await admin.apply()
+    assert "permission `Create` or `IdempotentWrite`" in await why_not(agent)
+    secured.broker.allow_writing("agent", "interlock.task.submitted")
+    await agent.open()
+    await agent.publish([submitted()])
+    with pytest.raises(Refused, match=r"may not describe topics: permission .* of topic `"):
+        await agent.plan()
+    with pytest.raises(Refused, match=r"may not publish: permission .* `interlock.task.authen"):
+        await agent.publish([raw(authenticated())])
+    with pytest.raises(Refused, match=r"permission .* is missing"):
+        await agent.backlog("policy")
+    assert (await admin.backlog("auth"))[0].waiting == 1
+    await agent.close()
+    await admin.close()
+
+
+def submitted() -> Raw:
+    """What an agent on the bus may write, and all that it may."""
+    pair = OKPKey.generate_key("Ed25519")
+    key = AgentKey.of("acme", "agent", dict(pair.as_dict(private=True)))
+    fact = key.submit(Request("ref", "crm", "search", "{}", clock()), clock())
+    return Stamp("agent:agent", KEYRING, clock).state(fact, "id-1", None, None)
+
+
+async def test_a_broker_that_is_not_there_is_said() -> None:
+    said = await why_not(bus(f"kafka://127.0.0.1:{free_port()}"))
+    assert "connect call failed" in said.lower() or "refused" in said.lower()
