@@ -13,12 +13,15 @@ from interlock.runtime.service import Host, Parts, Service
 from interlock.state import CATALOGUE, ISSUERS, POLICY
 from interlock.state.port import StateReader
 from services.gateway.handlers.calls import Calls
+from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.sweeps import Sweeps
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import Visible
 from services.gateway.handlers.waiting import Waiters
+from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
 from services.gateway.http.mcp import McpDoor, ResourceMetadata, origins_of
 from services.gateway.http.rest import Door, routes
@@ -62,13 +65,17 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
     tasks = _tasks(host, store, sweeps, reader)
     calls = _calls(host, settings, tasks, (waiters, refusals))
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
-    async with protocol(calls, tasks.visible, version("interlock")) as application:
+    shelves = Shelves(tasks.visible)
+    changes = Changes(tasks.visible, shelves, host.now, host.stopping)
+    serving = protocol(calls, tasks.visible, shelves, changes, version("interlock"))
+    async with serving as application:
         mcp = McpDoor(
             tasks,
             host.tokens,
             refusals,
             application,
             Lean(calls, StreamLimits(settings.keep_alive_seconds, settings.slow_reader_seconds)),
+            features=FeatureReader(shelves),
             body_limit=settings.body_limit,
             origins=origins_of(host.suite.url, settings.allowed_origins),
         )
@@ -82,6 +89,7 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
                 sweeps.republish,
                 sweeps.watch_deadlines,
                 refusals.run,
+                changes.run,
             ],
         )
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from interlock.bus import Raw
-from interlock.contracts.catalogue import ServerRecord, ToolRecord
+from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
-from interlock.contracts.task import Task, TaskEvent, TaskState
+from interlock.contracts.task import Task, TaskEvent, TaskKind, TaskState
 from interlock.errors import InterlockError
 
 
@@ -88,8 +88,64 @@ class Offer:
         return f"{self.server.name}{QUALIFIER}{self.tool.name}"
 
     @property
+    def kind(self) -> TaskKind:
+        return TaskKind.CALL
+
+    @property
+    def tool_name(self) -> str | None:
+        return self.tool.name
+
+    @property
+    def told(self) -> str:
+        return f"tool `{self.tool.name}` of server `{self.server.name}`"
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         return self.server.scopes_for(self.tool)
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something of a server beside its tools that is asked for: its server's scopes govern it."""
+
+    server: ServerRecord
+    kind: TaskKind
+    """`read`, `prompt` or `complete`."""
+    name: str
+    """The resource's URI or the prompt's name, as the upstream knows it."""
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.server.name}{QUALIFIER}{self.name}"
+
+    @property
+    def tool_name(self) -> str | None:
+        return None
+
+    @property
+    def told(self) -> str:
+        return f"`{self.kind}` of `{self.name[:200]}` of server `{self.server.name}`"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return self.server.required_scopes
+
+
+class Listed(NamedTuple):
+    """What a list shows of a server: a resource, a template or a prompt."""
+
+    server: ServerRecord
+    record: FeatureRecord
+
+
+class Unanswered(InterlockError):
+    """A read, a prompt or a completion ended without a result; `error` is the upstream's own."""
+
+    code = "unanswered"
+
+    def __init__(self, detail: str, error: str | None) -> None:
+        super().__init__(detail)
+        self.error = error
 
 
 class Unsure(InterlockError):

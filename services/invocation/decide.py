@@ -1,5 +1,6 @@
 """Every rule of invocation, as functions of their arguments."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from interlock.contracts.outcomes import (
 )
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind
 from services.invocation.model import (
+    CALL,
     Again,
     Call,
     Control,
@@ -27,6 +29,7 @@ from services.invocation.model import (
     Lease,
     Limits,
     Outcome,
+    Target,
     Terms,
     Try,
     Unfit,
@@ -36,6 +39,13 @@ from services.invocation.model import (
 
 INSPECT_SECONDS = 30.0
 """How long a look at an upstream may take."""
+FEATURE_SECONDS = 30.0
+"""How long a read, a prompt or a completion may take."""
+METHODS = {
+    TaskKind.READ: "resources/read",
+    TaskKind.PROMPT: "prompts/get",
+    TaskKind.COMPLETE: "completion/complete",
+}
 _CONNECTION: TypeAdapter[Connection] = TypeAdapter(Connection)
 
 
@@ -53,21 +63,50 @@ def look(job: Job, world: World, now: datetime) -> Call | Unfit:
         return _inspection(job, left)
     if job.task.kind is TaskKind.CALL:
         return _tool(job, world.server, left)
+    if job.task.kind in METHODS:
+        return _feature(job, world.server, left)
     return Unfit("unsupported", f"tasks of kind `{job.task.kind}` cannot be executed here")
 
 
 def _tool(job: Job, server: ServerRecord | None, left: float) -> Call | Unfit:
     task = job.task
     if server is None or not server.lifecycle.callable:
-        state = f"`{server.lifecycle}`" if server is not None else "not in the catalogue"
-        return Unfit("stale", f"server `{task.server}` is {state} now, so it cannot be called")
+        return _not_callable(task, server)
     tool = server.tool(task.tool)
     if tool is None:
         return Unfit("stale", f"server `{task.server}` does not offer `{task.tool}` any more")
     if tool.digest != job.tool_digest:
         return Unfit("stale", f"tool `{task.tool}` changed since it was granted; ask again")
     timeout = min(tool.timeout_seconds, left)
-    return _call(Call(server.connection, timeout, tool.repeatable, tool.definition), task)
+    target = Target(CALL, tool.name)
+    return _call(Call(server.connection, timeout, tool.repeatable, tool.definition, target), task)
+
+
+def _feature(job: Job, server: ServerRecord | None, left: float) -> Call | Unfit:
+    """A read, a prompt or a completion: by MCP none of them changes anything."""
+    task = job.task
+    if server is None or not server.lifecycle.callable:
+        return _not_callable(task, server)
+    name = _feature_name(task.kind, job.arguments)
+    if name is None:
+        return Unfit("bad_arguments", f"the arguments do not say what to `{task.kind}`")
+    target = Target(METHODS[task.kind], name)
+    timeout = min(FEATURE_SECONDS, left)
+    return _call(Call(server.connection, timeout, repeatable=True, target=target), task)
+
+
+def _feature_name(kind: TaskKind, arguments: str) -> str | None:
+    """What the request names for routing (MCP 2026-07-28, `Mcp-Name`); None where it must."""
+    given = json.loads(arguments)
+    if kind is TaskKind.COMPLETE:
+        return ""
+    name = given.get("uri" if kind is TaskKind.READ else "name")
+    return name if isinstance(name, str) and name else None
+
+
+def _not_callable(task: Task, server: ServerRecord | None) -> Unfit:
+    state = f"`{server.lifecycle}`" if server is not None else "not in the catalogue"
+    return Unfit("stale", f"server `{task.server}` is {state} now, so it cannot be called")
 
 
 def _inspection(job: Job, left: float) -> Call | Unfit:
@@ -104,7 +143,7 @@ def _revoked(job: Job, world: World) -> Unfit | None:
 
 def repeatable(job: Job, world: World) -> bool:
     """Whether a second call of what was granted is safe. In doubt it is not."""
-    if job.task.kind is TaskKind.INSPECT:
+    if job.task.kind is not TaskKind.CALL:
         return True
     tool = world.server.tool(job.task.tool) if world.server is not None else None
     return tool is not None and tool.digest == job.tool_digest and tool.repeatable

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from interlock.contracts.access import AgentRecord, RevocationRecord
 from interlock.contracts.catalogue import Connection, ServerRecord
@@ -136,6 +137,16 @@ class World:
     revocations: Mapping[str, RevocationRecord]
 
 
+CALL = "tools/call"
+
+
+class Target(NamedTuple):
+    """A method of MCP, and what it is asked for by name."""
+
+    method: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Call:
     """What is to be called, and how."""
@@ -146,6 +157,8 @@ class Call:
     repeatable: bool
     definition: str = ""
     """The tool's, as it was approved."""
+    target: Target | None = None
+    """None for an inspection."""
 
 
 @dataclass(frozen=True)

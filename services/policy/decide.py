@@ -15,7 +15,7 @@ from interlock.identity.roles import Right, has
 from interlock.policy import Asker, Judgement, Question, Verdict
 from services.policy.model import Ask, Decision, State
 
-JUDGED = frozenset({TaskKind.CALL, TaskKind.INSPECT})
+JUDGED = frozenset(TaskKind) - {TaskKind.DELEGATE}
 STATES = {Verdict.ALLOW: State.AUTHORIZED, Verdict.DENY: State.DENIED, Verdict.HOLD: State.HELD}
 
 
@@ -39,9 +39,16 @@ def not_offered(task: Task, server: ServerRecord | None, tool: ToolRecord | None
         return None
     if server is None:
         return f"server `{task.server}` is not in the catalogue"
-    if tool is None:
+    if tool is None and task.kind is TaskKind.CALL:
         return f"tool `{task.tool}` is not offered by server `{task.server}`"
     return None
+
+
+def tool_of(task: Task, server: ServerRecord | None) -> ToolRecord | None:
+    """The tool that a call names, where the catalogue has it; no other task names one."""
+    if server is None or task.kind is not TaskKind.CALL:
+        return None
+    return server.tool(task.tool)
 
 
 def question(

@@ -11,6 +11,7 @@ from typing import Any
 
 from interlock.contracts.catalogue import (
     Connection,
+    FeatureRecord,
     HttpConnection,
     Inspection,
     Lifecycle,
@@ -169,7 +170,15 @@ def inspected(entry: Entry, inspection: Inspection, now: datetime) -> Entry:
         before = known.get(tool.name)
         unchanged = before is not None and before.digest == tool.digest
         (taken if unchanged or not approved else pending).append(tool)
-    record = entry.record.model_copy(update={"tools": tuple(taken), "inspected_at": now})
+    seen = {
+        "tools": tuple(taken),
+        "resources": features(inspection.resources, "uri"),
+        "templates": features(inspection.templates, "uriTemplate"),
+        "prompts": features(inspection.prompts, "name"),
+        "completes": inspection.completes,
+        "inspected_at": now,
+    }
+    record = entry.record.model_copy(update=seen)
     return replace(entry, record=record, pending=tuple(pending), inspect_error=None)
 
 
@@ -210,6 +219,21 @@ def read_tool(text: str, changes: Mapping[str, ToolChange]) -> ToolRecord:
         repeatable=read_only or hints.get("idempotentHint") is True,
     )
     return changed(record, changes.get(record.name, ToolChange()))
+
+
+def features(texts: Iterable[str], name: str) -> tuple[FeatureRecord, ...]:
+    """Resources, templates or prompts from the upstream's own definitions, in order of names.
+
+    `name` is the member that names one; of two with the same name the first one counts.
+    """
+    found: dict[str, FeatureRecord] = {}
+    for text in texts:
+        definition: dict[str, Any] = json.loads(text)
+        made = FeatureRecord(
+            name=definition[name], definition=text, digest=definition_digest(definition)
+        )
+        found.setdefault(made.name, made)
+    return tuple(found[one] for one in sorted(found))
 
 
 def definition_digest(definition: Mapping[str, Any]) -> str:

@@ -220,8 +220,9 @@ def _matches(record: ServerRecord, asked: Any) -> bool:
 
 
 def _public(record: ServerRecord) -> dict[str, Any]:
-    shown = record.model_dump(mode="json", exclude={"tools"})
-    return shown | {"tools": [tool.name for tool in record.tools]}
+    offered = ("tools", "resources", "templates", "prompts")
+    shown = record.model_dump(mode="json", exclude={*offered})
+    return shown | {name: [one.name for one in getattr(record, name)] for name in offered}
 
 
 def _whole(entry: Entry) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from interlock.contracts.ids import TaskId, derived
-from interlock.contracts.task import Principal
+from interlock.contracts.task import Principal, TaskKind
 from interlock.errors import Refused
 from interlock.identity.roles import Right, has
 from interlock.identity.tokens import Caller
@@ -79,6 +79,26 @@ def require_valid(validator: Validator | None, arguments: Mapping[str, Any], off
             code="invalid",
             data={"violations": found},
         )
+
+
+def feature_name(kind: TaskKind, arguments: Mapping[str, Any]) -> str:
+    """What a read, a prompt or a completion names; `Refused` (`invalid`) where it does not."""
+    found: object = arguments
+    path = ["uri"] if kind is TaskKind.READ else ["name"]
+    if kind is TaskKind.COMPLETE:
+        ref = arguments.get("ref")
+        prompt = isinstance(ref, dict) and ref.get("type") == "ref/prompt"
+        path = ["ref", "name" if prompt else "uri"]
+    for step in path:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    if not isinstance(found, str) or not found:
+        at = "/".join(["/arguments", *path])
+        raise Refused(
+            f"a `{kind}` names what it is about at `{at}`",
+            code="invalid",
+            data={"violations": [{"at": at, "what": "a text is required"}]},
+        )
+    return found
 
 
 def _violations(validator: Validator, arguments: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from interlock.contracts.outcomes import (
     TaskSucceeded,
     TaskUnknown,
 )
-from interlock.contracts.task import Task, TaskState
+from interlock.contracts.task import Task, TaskKind, TaskState
 from services.gateway.decide.text import members, raw, with_members
 from services.gateway.model import Milestone, Snapshot
 
@@ -103,6 +103,22 @@ def tool_result(snapshot: Snapshot, url: str, *, modern: bool) -> str:
     return with_members(given, there, added)
 
 
+def feature_result(snapshot: Snapshot, *, modern: bool) -> str | None:
+    """The result of a read, a prompt or a completion as JSON text; None where there is none.
+
+    Who may read depends on the caller, so no cache that several share may keep it.
+    """
+    given = _given(snapshot)
+    if given is None or not modern:
+        return given
+    there = members(given)
+    added = {} if "resultType" in there else {"resultType": '"complete"'}
+    if snapshot.task.kind is TaskKind.READ:
+        added["cacheScope"] = '"private"'
+        added |= {} if "ttlMs" in there else {"ttlMs": "0"}
+    return with_members(given, there, added)
+
+
 def refusal(text: str, *, modern: bool, task_id: str | None = None) -> str:
     """A tool error for a call of which no outcome will be told."""
     told: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
@@ -122,7 +138,7 @@ def _given(snapshot: Snapshot) -> str | None:
 def sentence(snapshot: Snapshot, url: str) -> str:
     """How the call ended, or where it stands, in a sentence or two for people and models."""
     task, fact = snapshot.task, snapshot.fact
-    what = f"the call of tool `{task.tool}` of server `{task.server}`"
+    what = _what(task)
     match fact:
         case TaskDenied():
             told = f"{what} was denied (`{fact.code}`): {fact.reason}{_denial(fact)}"
@@ -141,6 +157,12 @@ def sentence(snapshot: Snapshot, url: str) -> str:
         case _:
             return f"{_pending(snapshot, what)}; it goes on: {_see(task, url)}"
     return f"{told} (task `{task.id}`)"
+
+
+def _what(task: Task) -> str:
+    if task.kind is TaskKind.CALL:
+        return f"the call of tool `{task.tool}` of server `{task.server}`"
+    return f"the `{task.kind}` of server `{task.server}`"
 
 
 def _pending(snapshot: Snapshot, what: str) -> str:

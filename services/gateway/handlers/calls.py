@@ -87,20 +87,27 @@ class Calls:
 
     async def _run(self, caller: Caller, task: Task, asked: Asked, listener: Listener) -> str:
         url = self.tasks.url_of(task)
+        try:
+            snapshot = await self.waited(caller, task, asked, listener)
+        except Unsure as error:
+            text = f"{error.detail}: {url}"
+            return tell.refusal(text, modern=listener.modern, task_id=task.id)
+        return tell.tool_result(snapshot, url, modern=listener.modern)
+
+    async def waited(
+        self, caller: Caller, task: Task, asked: Asked, listener: Listener
+    ) -> Snapshot:
+        """Accept the task and wait for its end, or as long as a client may wait."""
         with self.waiters.watch(Place(task.tenant, task.id)) as watch:
             try:
                 watch.begin(await self.tasks.accept(caller, task, asked))
-                snapshot = await until_final(
+                return await until_final(
                     watch, self.waiters, self.tasks.store, self._patience, _Growing(listener)
                 )
             except asyncio.CancelledError:
                 if listener.modern and not (listener.ended_by_us or self.waiters.closing):
                     self._cancel_later(task, caller.principal)
                 raise
-            except Unsure as error:
-                text = f"{error.detail}: {url}"
-                return tell.refusal(text, modern=listener.modern, task_id=task.id)
-        return tell.tool_result(snapshot, url, modern=listener.modern)
 
     def _patience(self, snapshot: Snapshot) -> float:
         running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)

@@ -8,7 +8,7 @@ from typing import Any
 from interlock.bus import Bus, Stamp
 from interlock.contracts.ids import TaskId, derived
 from interlock.contracts.requests import CancelRequested, TaskAuthenticated
-from interlock.contracts.task import Principal, Task, TaskKind, request_digest
+from interlock.contracts.task import Principal, Task, request_digest
 from interlock.errors import Refused
 from interlock.identity.roles import Right, require
 from interlock.identity.statements import Signer, sign_identity
@@ -16,15 +16,15 @@ from interlock.identity.tokens import Caller
 from services.gateway.decide import admit, merge
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
-from services.gateway.model import Offer, Place, Snapshot
+from services.gateway.model import Feature, Offer, Place, Snapshot
 from services.gateway.store import Accepting, Snapshots
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A call that somebody asks for. `text` is the exact JSON text of `arguments`."""
+    """What somebody asks for. `text` is the exact JSON text of `arguments`."""
 
-    offer: Offer
+    offer: Offer | Feature
     arguments: dict[str, Any]
     text: str
     within: timedelta
@@ -52,14 +52,14 @@ class Tasks:
         """Where a client finds the task."""
         return f"{self.url}/v1/tasks/{task if isinstance(task, str) else task.id}"
 
-    def require_scopes(self, caller: Caller, offer: Offer) -> None:
-        """`Refused` (`insufficient_scope`), with all scopes that the call needs in `data`."""
+    def require_scopes(self, caller: Caller, offer: Offer | Feature) -> None:
+        """`Refused` (`insufficient_scope`), with all scopes that it needs in `data`."""
         missing = admit.missing_token_scopes(caller, offer.scopes)
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
             raise Refused(
-                f"the token lacks scope {names}, which tool `{offer.tool.name}` of server "
-                f"`{offer.server.name}` requires; ask for a token with it",
+                f"the token lacks scope {names}, which {offer.told} requires; ask for a token "
+                "with it",
                 code="insufficient_scope",
                 data={"scope": " ".join(offer.scopes)},
             )
@@ -72,16 +72,17 @@ class Tasks:
         require(caller, Right.TASKS_SUBMIT)
         self.require_scopes(caller, asked.offer)
         offer, principal = asked.offer, caller.principal
-        admit.require_valid(self.visible.tool(offer).validator, asked.arguments, offer)
-        server, tool = offer.server.name, offer.tool.name
+        if isinstance(offer, Offer):
+            admit.require_valid(self.visible.tool(offer).validator, asked.arguments, offer)
+        server, tool, kind = offer.server.name, offer.tool_name, offer.kind
         made = TaskId(self.new_id()) if asked.key is None else admit.keyed_id(principal, asked.key)
         return Task(
             id=made,
             principal=principal,
-            kind=TaskKind.CALL,
+            kind=kind,
             server=server,
             tool=tool,
-            request_digest=request_digest(TaskKind.CALL, server, tool, asked.text),
+            request_digest=request_digest(kind, server, tool, asked.text),
             deadline=self.now() + asked.within,
         )
 

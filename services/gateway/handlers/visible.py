@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from jsonschema.protocols import Validator
@@ -22,10 +22,13 @@ LONGEST = timedelta(seconds=60)
 """How long a list is kept where rules may look at the clock."""
 
 
+T = TypeVar("T")
+
+
 class _Shown(NamedTuple):
     versions: tuple[int, int]
     until: datetime
-    offers: tuple[Offer, ...]
+    what: Sequence[Any]
 
 
 class Tool(NamedTuple):
@@ -46,7 +49,7 @@ class Visible:
     ) -> None:
         self._catalogue = catalogue
         self._policies = policies
-        self._now = now
+        self.now = now
         self._sets = PolicySets(load)
         self._shown: dict[tuple[Any, ...], _Shown] = {}
         self._tools: dict[Digest, Tool] = {}
@@ -71,39 +74,55 @@ class Visible:
         found = record.tool(tool) if record else None
         return Offer(record, found) if record and found else None
 
-    async def server(self, tenant: str, name: str) -> None:
-        """Raise `Refused` (`not_found`) unless the tenant has such a server."""
-        if self._catalogue.get(tenant, name) is None:
+    async def server(self, tenant: str, name: str) -> ServerRecord:
+        """The server; `Refused` (`not_found`) unless the tenant has it."""
+        found = self._catalogue.get(tenant, name)
+        if found is None:
             await self._catalogue.confirm()
-            if self._catalogue.get(tenant, name) is None:
-                raise Refused(f"there is no server `{name}`", code="not_found")
+            found = self._catalogue.get(tenant, name)
+        if found is None:
+            raise Refused(f"there is no server `{name[:200]}`", code="not_found")
+        return found
+
+    def servers(self, tenant: str) -> Sequence[ServerRecord]:
+        """The tenant's servers, by name."""
+        return [server for _, server in sorted(self._catalogue.of(tenant).items())]
 
     def of(self, caller: Caller, server: str | None = None) -> Sequence[Offer]:
         """What a call of may be allowed or held, in the order of its names."""
-        versions = (self._policies.version, self._catalogue.version)
-        who = (caller.principal, caller.roles, caller.groups, caller.token_scopes)
-        now = self._now()
-        shown = self._shown.get(who)
+        offers = self.shown(caller, "tools", lambda: self._judge(caller))
+        return [one for one in offers if server is None or one.server.name == server]
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Grow with everything that lists rest on."""
+        return self._policies.version, self._catalogue.version
+
+    def shown(self, caller: Caller, what: str, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """What `judge` says, asked once for a caller, a policy version and a catalogue version."""
+        versions = self.versions
+        key = (what, caller.principal, caller.roles, caller.groups, caller.token_scopes)
+        now = self.now()
+        shown = self._shown.get(key)
         if shown is None or shown.versions != versions or shown.until <= now:
             if len(self._shown) >= KEPT:
                 self._shown.clear()
-            shown = _Shown(versions, now + LONGEST, tuple(self._judge(caller, now)))
-            self._shown[who] = shown
-        return [one for one in shown.offers if server is None or one.server.name == server]
+            shown = self._shown[key] = _Shown(versions, now + LONGEST, judge())
+        return shown.what
 
-    def _judge(self, caller: Caller, now: datetime) -> Sequence[Offer]:
-        tenant = caller.principal.tenant
-        policies = self._loaded(tenant)
-        asker = Asker(caller.principal, caller.roles, caller.groups, caller.token_scopes)
-        offers = [
-            Offer(server, tool)
-            for _, server in sorted(self._catalogue.of(tenant).items())
-            for tool in server.tools
-        ]
+    def _judge(self, caller: Caller) -> Sequence[Offer]:
+        tenant, now = caller.principal.tenant, self.now()
+        policies, asker = self.loaded(tenant), self.asker(caller)
+        offers = [Offer(server, tool) for server in self.servers(tenant) for tool in server.tools]
         seen = [one for one in offers if may_see(policies, asker, one.server, one.tool, now)]
         return sorted(seen, key=lambda one: one.qualified)
 
-    def _loaded(self, tenant: str) -> LoadedPolicies:
+    def asker(self, caller: Caller) -> Asker:
+        """The caller as policy knows it."""
+        return Asker(caller.principal, caller.roles, caller.groups, caller.token_scopes)
+
+    def loaded(self, tenant: str) -> LoadedPolicies:
+        """The tenant's policy set in force."""
         return self._sets.of(tenant, self._policies.get(tenant, "set"))
 
     def tool(self, offer: Offer) -> Tool:

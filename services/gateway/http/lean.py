@@ -18,7 +18,7 @@ from starlette.types import Receive, Send
 from interlock.errors import InterlockError, Unavailable
 from services.gateway.handlers.calls import Calls, Listener, Wanted
 from services.gateway.http.answers import refused
-from services.gateway.http.mcp import CALL, MODERN, Exchange
+from services.gateway.http.exchange import CALL, MODERN, Exchange
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
 
 VERSION = "io.modelcontextprotocol/protocolVersion"

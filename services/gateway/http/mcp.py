@@ -6,7 +6,7 @@ are answered in HTTP (MCP 2026-07-28, "Authorization"); then `lean` or the SDK h
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -26,27 +26,11 @@ from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
 from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
-from services.gateway.model import Offer
+from services.gateway.http.exchange import CALL, EXCHANGE, Exchange
+from services.gateway.http.features import METHODS, FeatureReader
+from services.gateway.model import Feature, Offer
 
-CALL = "tools/call"
-MODERN = "2026-07-28"
-"""The first protocol without sessions; later ones sort behind it."""
 INVALID_REQUEST = -32600
-EXCHANGE = "interlock.exchange"
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request, as the protocol's handlers find it in the scope's state."""
-
-    caller: Caller
-    server: str | None
-    """The one server that is looked at; None: all of the caller's catalogue."""
-    message: Mapping[str, Any]
-    wanted: Wanted | None = None
-    """What a `tools/call` wants, where it is one."""
-    refusal: str = "`name` is a string and `arguments` an object"
-    """Why it is none."""
 
 
 class Fast(Protocol):
@@ -68,6 +52,7 @@ class McpDoor:
         protocol: ASGIApp,
         lean: Fast,
         *,
+        features: FeatureReader,
         body_limit: int,
         origins: frozenset[str],
     ) -> None:
@@ -76,6 +61,7 @@ class McpDoor:
         self._refusals = refusals
         self._protocol = protocol
         self._lean = lean
+        self._features = features
         self._body_limit = body_limit
         self._origins = origins
 
@@ -150,10 +136,14 @@ class McpDoor:
     async def _read(
         self, exchange: Exchange, request: Request, resource: str, text: str
     ) -> Exchange:
-        """With what a `tools/call` wants; 403 and 503 are answered before the protocol begins."""
+        """With what is wanted; 403 and 503 are answered before the protocol begins."""
         params, caller = exchange.message.get("params"), exchange.caller
-        if exchange.message.get("method") != CALL or not isinstance(params, dict):
+        method = exchange.message.get("method")
+        if not isinstance(params, dict) or method not in (CALL, *METHODS):
             return exchange
+        trace = _traceparent(params) or request.headers.get("traceparent")
+        if method != CALL:
+            return await self._feature(exchange, resource, text, trace)
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str) or not isinstance(arguments, dict | None):
             return exchange
@@ -166,10 +156,22 @@ class McpDoor:
         self._require_scopes(caller, offer, resource)
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
-        trace = _traceparent(params) or request.headers.get("traceparent")
         return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace))
 
-    def _require_scopes(self, caller: Caller, offer: Offer, resource: str) -> None:
+    async def _feature(
+        self, exchange: Exchange, resource: str, text: str, trace: str | None
+    ) -> Exchange:
+        """With what a read, a prompt or a completion wants."""
+        read = await self._features.read(exchange, text, trace)
+        if read.feature is None:
+            error = Refused(read.refusal, code="not_found")
+            self._refusals.note(error, exchange.caller, exchange.server)
+            return read
+        self._require_scopes(exchange.caller, read.feature.feature, resource)
+        await self._tasks.bus.check()
+        return read
+
+    def _require_scopes(self, caller: Caller, offer: Offer | Feature, resource: str) -> None:
         try:
             self._tasks.require_scopes(caller, offer)
         except Refused as error:

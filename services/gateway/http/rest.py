@@ -3,20 +3,22 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from opentelemetry.trace import SpanKind
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from interlock.contracts.ids import ServerName, ToolName
+from interlock.contracts.task import TaskKind
 from interlock.errors import InterlockError, Refused
 from interlock.identity.asgi import authenticate, preferred_wait
 from interlock.identity.tokens import Caller, Tokens
 from interlock.runtime.pages import takes
 from interlock.telemetry.traces import Traces, traceparent_of
+from services.gateway.decide import admit
 from services.gateway.decide.tell import document
 from services.gateway.decide.text import cut
 from services.gateway.handlers.refusals import Refusals
@@ -25,22 +27,32 @@ from services.gateway.handlers.waiting import Waiters, Watch, until_final
 from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.stream import MilestoneStream, StreamLimits
-from services.gateway.model import Offer, Place, Snapshot, Unsure
+from services.gateway.model import Feature, Offer, Place, Snapshot, Unsure
 from services.gateway.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class NewTask(BaseModel):
-    """A call of a tool. It ends `deadline_seconds` from now at the latest, held or not."""
+    """A call of a tool, or a `read`, `prompt` or `complete` with the parameters that MCP has.
+
+    It ends `deadline_seconds` from now at the latest, held or not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     server: ServerName
-    tool: ToolName
+    tool: ToolName | None = None
+    """Of a call alone."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    kind: Literal["call"] = "call"
+    kind: Literal["call", "read", "prompt", "complete"] = "call"
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _names_a_tool(self) -> Self:
+        if (self.kind == "call") != (self.tool is not None):
+            raise ValueError("a call names a `tool`, and nothing else does")
+        return self
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class Door:
 
     @takes(NewTask)
     async def submit(self, request: Request) -> Response:
-        """Ask for a call of a tool.
+        """Ask for a call of a tool, a read, a prompt or a completion.
 
         202 with the task's URL; with `Prefer: wait=N` 200 with the outcome if it comes in N
         seconds. With an `Idempotency-Key` a repeat is the same task.
@@ -66,7 +78,7 @@ class Door:
         given, text = parse_request(body)
         new = _new_task(given)
         request.state.about = (new.server, new.tool)
-        offer = await self.tasks.visible.find(caller.principal.tenant, new.server, new.tool)
+        offer = await self._wanted(caller, new)
         with self.traces.span(
             "gateway",
             f"submit {offer.qualified}",
@@ -84,7 +96,15 @@ class Door:
                     raise Unsure(error.detail, data=url) from None
                 return await self._shown(request, watch, snapshot, 202)
 
-    def _asked(self, request: Request, new: NewTask, text: str, offer: Offer) -> Asked:
+    async def _wanted(self, caller: Caller, new: NewTask) -> Offer | Feature:
+        tenant, visible = caller.principal.tenant, self.tasks.visible
+        if new.tool is not None:
+            return await visible.find(tenant, new.server, new.tool)
+        kind = TaskKind(new.kind)
+        name = admit.feature_name(kind, new.arguments)
+        return Feature(await visible.server(tenant, new.server), kind, name)
+
+    def _asked(self, request: Request, new: NewTask, text: str, offer: Offer | Feature) -> Asked:
         longest = self.settings.task_deadline_seconds
         key = request.headers.get("idempotency-key")
         if key is not None and not 0 < len(key) <= 255:

@@ -6,7 +6,7 @@ know and refuse a whole list for one tool: a middleware may do that (`mcp.md` §
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -17,18 +17,36 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PaginatedRequestParams
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    EmptyResult,
+    PaginatedRequestParams,
+    SetLevelRequestParams,
+)
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.errors import Refused, Unavailable
 from services.gateway.handlers.calls import Calls, Listener
+from services.gateway.handlers.changes import Changes
+from services.gateway.handlers.features import Features
+from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.visible import Visible
-from services.gateway.http.mcp import CALL, EXCHANGE, MODERN, Exchange
+from services.gateway.http.exchange import (
+    CALL,
+    EXCHANGE,
+    MODERN,
+    Exchange,
+    exchange_of,
+    progress_to,
+)
+from services.gateway.http.features import FeatureProtocol
+from services.gateway.http.listen import Listen
+from services.gateway.http.pages import FRESH_MS, page_of
 from services.gateway.model import Offer
 
 LIST = "tools/list"
-PAGE = 200
-FRESH_MS = 5_000
 INSTRUCTIONS = (
     "Every call is judged by policy and recorded. A denied call says which permission is missing; "
     "a call that waits for a person's approval says where to look."
@@ -41,28 +59,25 @@ Context = ServerRequestContext[Any, Any]
 class Protocol:
     """What the SDK's server asks us."""
 
-    def __init__(self, calls: Calls, visible: Visible) -> None:
+    def __init__(self, calls: Calls, visible: Visible, features: FeatureProtocol) -> None:
         self._calls = calls
         self._visible = visible
+        self._features = features
 
     async def list_tools(
         self, ctx: Context, params: PaginatedRequestParams | None
     ) -> HandlerResult:
         """What the caller may use, in the order of its names, 200 at a time."""
-        exchange = _exchange(ctx)
-        cursor = (ctx.params or {}).get("cursor")
-        if not isinstance(cursor, str | None):
-            raise MCPError(INVALID_PARAMS, "`cursor` is a string, as the last page had it")
-        offers = self._visible.of(exchange.caller, exchange.server)
-        names = [_name(one, exchange) for one in offers]
-        left = [one for one in zip(names, offers, strict=True) if cursor is None or one[0] > cursor]
-        page = left[:PAGE]
-        result: dict[str, Any] = {"tools": [self._definition(*one) for one in page]}
-        if len(left) > len(page):
-            result["nextCursor"] = page[-1][0]
+        exchange = exchange_of(ctx)
+        named = [(_name(one, exchange), one) for one in self._offers(exchange)]
+        page, more = page_of(named, (ctx.params or {}).get("cursor"))
+        result: dict[str, Any] = {"tools": [self._definition(*one) for one in page]} | more
         if ctx.protocol_version >= MODERN:
             result |= {"resultType": "complete", "ttlMs": FRESH_MS, "cacheScope": "private"}
         return result
+
+    def _offers(self, exchange: Exchange) -> Sequence[Offer]:
+        return self._visible.of(exchange.caller, exchange.server)
 
     def _definition(self, name: str, offer: Offer) -> dict[str, Any]:
         return {**self._visible.tool(offer).definition, "name": name}
@@ -73,14 +88,15 @@ class Protocol:
             return await self._call(ctx)
         if ctx.method == LIST:
             return await self.list_tools(ctx, None)
-        return await call_next(ctx)
+        answer = self._features.answers.get(ctx.method)
+        return await call_next(ctx) if answer is None else await answer(ctx)
 
     async def _call(self, ctx: Context) -> HandlerResult:
-        exchange = _exchange(ctx)
+        exchange = exchange_of(ctx)
         if exchange.wanted is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
         modern = ctx.protocol_version >= MODERN
-        listener = Listener(progress=_progress(ctx), modern=modern)
+        listener = Listener(progress=progress_to(ctx), modern=modern)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)
         except Unavailable as error:
@@ -104,35 +120,49 @@ class Protocol:
         return CALLED.get()
 
 
-def _progress(ctx: Context) -> Any:
-    async def tell(progress: float, total: float | None, message: str) -> None:
-        await ctx.session.report_progress(progress, total, message or None)
-
-    return tell
-
-
-def _exchange(ctx: Context) -> Exchange:
-    assert ctx.request is not None
-    found: Exchange = ctx.request.scope["state"][EXCHANGE]
-    return found
-
-
 def _name(offer: Offer, exchange: Exchange) -> str:
     return offer.tool.name if exchange.server is not None else offer.qualified
 
 
+async def _served(ctx: Context, params: object) -> Any:
+    """Only says that the method is served: the middleware answers it."""
+    raise MCPError(INTERNAL_ERROR, f"`{ctx.method}` was not answered")
+
+
+async def _taken(ctx: Context, params: object) -> EmptyResult:
+    """Up to 2025-11-25, and without a session: there is nothing to remember it by.
+
+    A level stands for nothing, as all that a tool logs is passed on; and a resource's news would
+    go to a stream that a client without a session does not have.
+    """
+    return EmptyResult()
+
+
 @asynccontextmanager
-async def protocol(calls: Calls, visible: Visible, version: str) -> AsyncIterator[ASGIApp]:
+async def protocol(
+    calls: Calls, visible: Visible, shelves: Shelves, changes: Changes, version: str
+) -> AsyncIterator[ASGIApp]:
     """The SDK's server as an ASGI application, alive inside the block."""
-    ours = Protocol(calls, visible)
+    features = FeatureProtocol(Features(calls), shelves)
+    ours = Protocol(calls, visible, features)
     server: Server[Any] = Server(
         "interlock",
         version=version,
         instructions=INSTRUCTIONS,
         on_list_tools=ours.list_tools,  # type: ignore[arg-type]  # a dict is a handler's result too
+        on_list_resources=_served,
+        on_list_resource_templates=_served,
+        on_read_resource=_served,
+        on_list_prompts=_served,
+        on_get_prompt=_served,
+        on_completion=_served,
+        on_subscriptions_listen=Listen(changes),
+        on_subscribe_resource=_taken,
+        on_unsubscribe_resource=_taken,
         get_tool_input_schema=ours.schema,
         cache_hints={"server/discover": CacheHint(FRESH_MS, "private")},
     )
+    server.add_request_handler("logging/setLevel", SetLevelRequestParams, _taken)
     server.middleware[:] = [ours.relay]
     manager = StreamableHTTPSessionManager(server, stateless=True)
     started, ending = asyncio.Event(), asyncio.Event()

@@ -16,10 +16,9 @@ from mcp.types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,
-    SERVER_INFO_META_KEY,
 )
 
-from interlock.contracts.catalogue import HttpConnection, Inspection
+from interlock.contracts.catalogue import HttpConnection
 from interlock.contracts.upstream import TASK_ID_META
 from services.invocation.clients import faults
 from services.invocation.clients.dial import CONNECT_SECONDS, read
@@ -32,11 +31,11 @@ from services.invocation.clients.port import (
     UpstreamCall,
     UpstreamError,
 )
-from services.invocation.clients.text import Span, elements, members
+from services.invocation.clients.text import Span, members
+from services.invocation.model import CALL
 
 VERSION = "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
-MOST_PAGES = 100
 _META: Mapping[str, object] = {
     PROTOCOL_VERSION_META_KEY: VERSION,
     CLIENT_INFO_META_KEY: {"name": "interlock", "version": "1"},
@@ -52,15 +51,18 @@ class LeanClient:
         self._ids = itertools.count(1)
 
     async def call(self, request: UpstreamCall) -> UpstreamAnswer:
-        """Call the tool once. `UpstreamError` as the port says."""
+        """Call once. `UpstreamError` as the port says."""
         meta = {**request.meta}
         if request.task_id is not None:
             meta[TASK_ID_META] = request.task_id
-        tool = orjson.dumps(request.tool)
-        params = b'"name":' + tool + b',"arguments":' + request.arguments.encode() + b","
-        headers = {"Mcp-Name": encode_header_value(request.tool)}
-        headers |= _mirrored(request.definition, request.arguments)
-        post = _Post("tools/call", params, meta, headers, request.on_progress, request.timeout)
+        headers = {"Mcp-Name": encode_header_value(request.tool)} if request.tool else {}
+        if request.method == CALL:
+            tool = orjson.dumps(request.tool)
+            params = b'"name":' + tool + b',"arguments":' + request.arguments.encode() + b","
+            headers |= _mirrored(request.definition, request.arguments)
+        else:
+            params = _spliced(request.arguments)
+        post = _Post(request.method, params, meta, headers, request.on_progress, request.timeout)
         return answer_of(request.connection, await self._send(request.connection, post))
 
     async def discover(self, connection: Connection, seconds: float) -> Mapping[str, Any] | None:
@@ -75,23 +77,16 @@ class LeanClient:
         versions = found.get("supportedVersions") if isinstance(found, dict) else None
         return found if isinstance(versions, list) and VERSION in versions else None
 
-    async def tools(self, connection: Connection, seconds: float) -> tuple[str, ...]:
-        """The definitions of all tools, each as the server wrote it."""
-        found: list[str] = []
-        params = b""
-        for _ in range(MOST_PAGES):
-            post = _Post("tools/list", params, timeout=seconds)
-            page = (await self._send(connection, post)).text
-            try:
-                result = members(page)
-                found.extend(tool.text for tool in elements(result["tools"].text))
-            except (KeyError, ValueError) as error:
-                raise faults.unreadable(connection, f"bad list of tools ({error})") from None
-            cursor = result.get("nextCursor")
-            if cursor is None or cursor.value is None:
-                return tuple(found)
-            params = b'"cursor":' + cursor.text.encode() + b","
-        raise UpstreamError(Reach.ANSWERED, f"it lists its tools on over `{MOST_PAGES}` pages")
+    async def page(
+        self, connection: Connection, method: str, cursor: str | None, seconds: float
+    ) -> dict[str, Span]:
+        """One page of a list: the members of its result."""
+        params = b"" if cursor is None else b'"cursor":' + orjson.dumps(cursor) + b","
+        found = await self._send(connection, _Post(method, params, timeout=seconds))
+        try:
+            return members(found.text)
+        except ValueError as error:
+            raise faults.unreadable(connection, str(error)) from None
 
     async def _send(self, connection: Connection, post: "_Post") -> Span:
         assert isinstance(connection.at, HttpConnection)
@@ -157,7 +152,7 @@ class _Post:
 
 
 def answer_of(connection: Connection, result: Span) -> UpstreamAnswer:
-    """A `CallToolResult`, told by its text."""
+    """A result, told by its text."""
     if not isinstance(result.value, dict):
         raise faults.unreadable(connection, "its result is not an object")
     kind = result.value.get("resultType", "complete")
@@ -168,20 +163,6 @@ def answer_of(connection: Connection, result: Span) -> UpstreamAnswer:
             "asked for",
         )
     return UpstreamAnswer(result.text, result.value.get("isError") is True)
-
-
-def inspection_of(found: Mapping[str, Any], tools: tuple[str, ...]) -> Inspection:
-    """What `discover` and `tools` found. The server's name is optional, and for display only."""
-    meta = found.get("_meta")
-    info = meta.get(SERVER_INFO_META_KEY) if isinstance(meta, dict) else None
-    named = info if isinstance(info, dict) else {}
-    return Inspection(
-        protocol_version=VERSION,
-        server_name=str(named.get("name", "")),
-        server_version=str(named.get("version", "")),
-        instructions=str(found.get("instructions") or ""),
-        tools=tools,
-    )
 
 
 async def _streamed(
@@ -225,6 +206,12 @@ def _result(connection: Connection, message: dict[str, Span]) -> Span:
     if "result" not in message:
         raise faults.unreadable(connection, "it has neither result nor error")
     return message["result"]
+
+
+def _spliced(arguments: str) -> bytes:
+    """The members of an object's text, with a comma after them, to stand among others."""
+    inner = arguments.strip()[1:-1].strip()
+    return f"{inner},".encode() if inner else b""
 
 
 def _says_no(error: UpstreamError) -> bool:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from interlock.contracts.catalogue import HttpConnection, Inspection, StdioConnection
+from services.invocation.model import CALL
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Told `(progress, total, message)`. It holds up the reading of the answer while it runs."""
@@ -42,12 +43,16 @@ class StdioCommand:
 
 @dataclass(frozen=True)
 class UpstreamCall:
-    """One attempt at one tool."""
+    """One attempt at one tool, or at another method that a task asks for."""
 
     connection: Connection
     tool: str
+    """What is asked for: a tool's or a prompt's name, a resource's URI; empty for a completion."""
     arguments: str
-    """The exact JSON text of an object: over HTTP 2026-07-28 these bytes go on the wire."""
+    """The exact JSON text of an object: over HTTP 2026-07-28 these bytes go on the wire.
+
+    A tool's arguments; of any other method its parameters, all but `_meta`.
+    """
     timeout: float
     """Seconds, for everything: waiting for a connection, calling, reading the answer."""
     definition: str = ""
@@ -57,6 +62,7 @@ class UpstreamCall:
     task_id: str | None = None
     """Sent in `_meta` under `interlock.contracts.upstream.TASK_ID_META`."""
     on_progress: OnProgress | None = None
+    method: str = CALL
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,11 @@ class Upstream(Protocol):
     """
 
     async def call(self, request: UpstreamCall) -> UpstreamAnswer:
-        """Call a tool once."""
+        """Call a tool, or another method, once."""
         ...
 
     async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
-        """What the server says about itself, and all of its tools, as it defines them."""
+        """What the server says about itself, and all that it offers, as it defines it."""
         ...
 
     async def close(self) -> None:

@@ -18,7 +18,8 @@ from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import faults
 from services.invocation.clients.carrier import SESSION_ENDED, told_by
-from services.invocation.clients.lean import MOST_PAGES, answer_of
+from services.invocation.clients.inspecting import inspection_of
+from services.invocation.clients.lean import answer_of
 from services.invocation.clients.port import (
     Connection,
     OnProgress,
@@ -29,6 +30,7 @@ from services.invocation.clients.port import (
 )
 from services.invocation.clients.process import Streams
 from services.invocation.clients.text import Span, compact
+from services.invocation.model import CALL
 
 log = structlog.get_logger()
 _RESULT: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
@@ -89,25 +91,28 @@ class Session:
         return await asyncio.shield(self._ready)
 
     async def call(self, request: UpstreamCall) -> UpstreamAnswer:
-        """Call the tool once."""
+        """Call once."""
         meta: dict[str, Any] = {**request.meta}
         if request.task_id is not None:
             meta[TASK_ID_META] = request.task_id
-        params = {"name": request.tool, "arguments": json.loads(request.arguments), "_meta": meta}
-        result = await self._request("tools/call", params, request.on_progress)
+        given = json.loads(request.arguments)
+        if request.method == CALL:
+            given = {"name": request.tool, "arguments": given}
+        params = {**given, "_meta": meta}
+        result = await self._request(request.method, params, request.on_progress)
         return answer_of(self._connection, Span(result, compact(result)))
 
     async def inspect(self) -> Inspection:
-        """What the server says about itself, and all of its tools."""
+        """What the server says about itself, and all that it offers."""
         client = await self.opened()
-        info = client.server_info
-        return Inspection(
-            protocol_version=client.protocol_version or "",
-            server_name=info.name if info else "",
-            server_version=info.version if info else "",
-            instructions=client.instructions or "",
-            tools=await self._tools(),
-        )
+        info, can = client.server_info, client.server_capabilities
+        said = {
+            "serverInfo": info.model_dump() if info else None,
+            "capabilities": can.model_dump(by_alias=True, exclude_none=True) if can else None,
+            "instructions": client.instructions,
+        }
+        version = client.protocol_version or ""
+        return await inspection_of(self._connection, version, said, self._page)
 
     def end(self) -> None:
         """Have it closed, by its own task."""
@@ -179,18 +184,10 @@ class Session:
             + self._line.last_words(),
         )
 
-    async def _tools(self) -> tuple[str, ...]:
-        found: list[str] = []
-        params: dict[str, Any] = {}
-        for _ in range(MOST_PAGES):
-            page = await self._request("tools/list", params)
-            if not isinstance(tools := page.get("tools"), list):
-                raise faults.unreadable(self._connection, "bad list of tools")
-            found.extend(compact(tool) for tool in tools)
-            if not page.get("nextCursor"):
-                return tuple(found)
-            params = {"cursor": page["nextCursor"]}
-        raise UpstreamError(Reach.ANSWERED, f"it lists its tools on over `{MOST_PAGES}` pages")
+    async def _page(self, method: str, cursor: str | None) -> dict[str, Span]:
+        params: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
+        page = await self._request(method, params)
+        return {name: Span(value, compact(value)) for name, value in page.items()}
 
     async def _request(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None

@@ -1,13 +1,15 @@
 """The one that invocation calls: chooses the client by connection and protocol era."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from interlock.contracts.catalogue import HttpConnection, Inspection
 from services.invocation.clients import faults
 from services.invocation.clients.address import AddressGuard
 from services.invocation.clients.dial import open_pool
-from services.invocation.clients.lean import LeanClient, inspection_of
+from services.invocation.clients.inspecting import inspection_of
+from services.invocation.clients.lean import VERSION, LeanClient
 from services.invocation.clients.pool import Sessions
 from services.invocation.clients.port import (
     Connection,
@@ -17,6 +19,7 @@ from services.invocation.clients.port import (
     UpstreamError,
 )
 from services.invocation.clients.sessions import Session
+from services.invocation.clients.text import Span
 
 PER_HOST = 100
 """Connections to one host at once; more calls wait for a place."""
@@ -63,10 +66,16 @@ class Upstreams:
                     found = await self._lean.discover(connection, seconds)
                     if found is not None:
                         self._modern[connection.place] = True
-                        return inspection_of(found, await self._lean.tools(connection, seconds))
+                        page = partial(self._page, connection, seconds)
+                        return await inspection_of(connection, VERSION, found, page)
                 return await (await self._session(connection)).inspect()
         except TimeoutError:
             raise faults.late(connection, True, seconds).unsent() from None
+
+    async def _page(
+        self, connection: Connection, seconds: float, method: str, cursor: str | None
+    ) -> Mapping[str, Span]:
+        return await self._lean.page(connection, method, cursor, seconds)
 
     async def close(self) -> None:
         """Close all connections; no process is left behind."""

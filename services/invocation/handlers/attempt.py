@@ -110,22 +110,29 @@ class Attempts:
                     found = await self._around.upstream.inspect(connection, call.timeout)
                     return Try(How.ANSWERED, result=found.model_dump_json())
                 answer = await self._around.upstream.call(
-                    UpstreamCall(
-                        connection=connection,
-                        tool=task.tool or "",
-                        arguments=holding.job.arguments,
-                        timeout=call.timeout,
-                        definition=call.definition,
-                        meta={"traceparent": traceparent} if traceparent else {},
-                        task_id=task.id,
-                        on_progress=self._progress(holding),
-                    )
+                    self._request(holding, call, connection, traceparent)
                 )
                 return Try(How.ANSWERED, result=answer.result, is_error=answer.is_error)
             except UpstreamError as error:
                 return _tried(error)
             except Refused as error:
                 return Try(How.ERROR, error.detail, code=error.code)
+
+    def _request(
+        self, holding: Holding, call: Call, connection: Connection, traceparent: str | None
+    ) -> UpstreamCall:
+        assert call.target is not None, "only an inspection has none"
+        return UpstreamCall(
+            connection=connection,
+            tool=call.target.name,
+            method=call.target.method,
+            arguments=holding.job.arguments,
+            timeout=call.timeout,
+            definition=call.definition,
+            meta={"traceparent": traceparent} if traceparent else {},
+            task_id=holding.job.task.id,
+            on_progress=self._progress(holding),
+        )
 
     # -- what is told on the way ----------------------------------------------------------------
 

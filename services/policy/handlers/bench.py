@@ -41,7 +41,7 @@ class Bench:
 
     def _rule(self, task: Task, ask: Ask) -> Ruling:
         server = self.catalogue.get(task.tenant, task.server)
-        tool = None if server is None else server.tool(task.tool)
+        tool = decide.tool_of(task, server)
         version = self.rulebook.newest(task.tenant).record.version
         reason = decide.not_offered(task, server, tool)
         if reason is not None:

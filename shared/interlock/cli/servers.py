@@ -11,6 +11,7 @@ app = typer.Typer(help="The catalogue of upstream servers.", no_args_is_help=Tru
 Name = Annotated[str, typer.Argument(help="The server's name.")]
 Tool = Annotated[str, typer.Argument(help="The tool's name.")]
 COLUMNS = ("name", "lifecycle", "environment", "risk", "owner_team", "tools")
+FEATURES = ("resources", "templates", "prompts")
 WAIT = 20
 
 
@@ -164,6 +165,7 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     hidden = {"tools", "pending_tools", "warnings", "inspect_task", "revision", "inspected"}
+    hidden |= {*FEATURES}
     print_fields(document, [name for name in document if name not in hidden])
     columns = ("tool", "repeatable", "required scopes", "state")
     rows = [
@@ -172,3 +174,6 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         for tool in document.get(key, ())
     ]
     print_table(columns, rows, "no tools")
+    features = [[one["name"], kind] for kind in FEATURES for one in document.get(kind, ())]
+    if features:
+        print_table(("name", "offered as"), features, "")

@@ -97,6 +97,20 @@ class ToolRecord(Model):
     """Of one attempt."""
 
 
+class FeatureRecord(Model):
+    """What a server offers beside tools, as it was last seen: its definition, and what names it.
+
+    Only its place in lists is pinned by this. What a read or a prompt answers is the upstream's
+    at that moment, so nobody reviews it; policy judges each.
+    """
+
+    name: str
+    """A resource's URI, a template's URI template (RFC 6570), or a prompt's name."""
+    definition: str
+    """The upstream's own definition, exact JSON text."""
+    digest: Digest
+
+
 class ServerRecord(Model):
     """An upstream in the catalogue."""
 
@@ -117,6 +131,11 @@ class ServerRecord(Model):
     tags: tuple[str, ...] = ()
     retire_on: date | None = None
     tools: tuple[ToolRecord, ...] = ()
+    resources: tuple[FeatureRecord, ...] = ()
+    templates: tuple[FeatureRecord, ...] = ()
+    prompts: tuple[FeatureRecord, ...] = ()
+    completes: bool = False
+    """It completes arguments of prompts and templates."""
     inspected_at: datetime | None = None
 
     def tool(self, name: str | None) -> ToolRecord | None:
@@ -137,3 +156,8 @@ class Inspection(Model):
     instructions: str = ""
     tools: tuple[str, ...] = ()
     """Raw tool definitions, each as JSON text."""
+    resources: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    """Raw definitions too."""
+    completes: bool = False

@@ -1,6 +1,6 @@
 """Judging a call with Cedar: pure, shared by the gateway (to hide) and policy (to decide)."""
 
-from interlock.policy.judge import judge, may_see
+from interlock.policy.judge import judge, may_ask, may_see
 from interlock.policy.load import builtin_policies, load
 from interlock.policy.loaded import LoadedPolicies, PolicySets
 from interlock.policy.model import Asker, Judgement, Question, Rule, Verdict
@@ -16,5 +16,6 @@ __all__ = [
     "builtin_policies",
     "judge",
     "load",
+    "may_ask",
     "may_see",
 ]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 from cedarpy import Decision, is_authorized
@@ -12,23 +13,33 @@ from interlock.contracts.catalogue import ServerRecord, ToolRecord
 from interlock.contracts.ids import PolicyId
 from interlock.contracts.task import TaskKind
 from interlock.policy.arguments import Unrepresentable, arguments_for_cedar
-from interlock.policy.loaded import LoadedPolicies, entity_type, tool_id
+from interlock.policy.loaded import LoadedPolicies, entity_type
 from interlock.policy.model import Asker, Judgement, Question, Rule, Verdict
+from interlock.policy.targets import Target, target_of
 
 ERRING = re.compile(r"while evaluating policy `([^`]+)`")
 LONGEST = 300
+
+
+class _Asked(NamedTuple):
+    """A question's target and context in Cedar's terms."""
+
+    target: Target
+    context: str
+    """JSON, but for its first brace and `approved`."""
 
 
 class _Answer:
     """What Cedar says of one request."""
 
     def __init__(
-        self, loaded: LoadedPolicies, question: Question, context: str, *, approved: bool
+        self, loaded: LoadedPolicies, question: Question, asked: "_Asked", *, approved: bool
     ) -> None:
-        request = _request(question) | {
-            "context": f'{{"approved":{"true" if approved else "false"},{context}'
+        request = _request(question, asked.target) | {
+            "context": f'{{"approved":{"true" if approved else "false"},{asked.context}'
         }
-        result = is_authorized(request, loaded.policies, loaded.entities(question))
+        entities = loaded.entities(question, asked.target)
+        result = is_authorized(request, loaded.policies, entities)
         self.allowed = result.allowed
         self.representable = result.decision is not Decision.NoDecision
         self.because = tuple(sorted(PolicyId(one) for one in result.diagnostics.reasons))
@@ -38,45 +49,47 @@ class _Answer:
 def judge(loaded: LoadedPolicies, question: Question) -> Judgement:
     """Deny unless a policy permits; one forbid outweighs every permit; an error anywhere denies.
 
-    What only `context.approved` keeps from running is held. The question's kind is `call` or
-    `inspect`.
+    What only `context.approved` keeps from running is held.
     """
     try:
-        context = _context(loaded, question)
+        asked = _Asked(target_of(question), _context(loaded, question))
     except Unrepresentable as error:
         return _denial(loaded, "unrepresentable", str(error))
-    plain = _Answer(loaded, question, context, approved=False)
+    plain = _Answer(loaded, question, asked, approved=False)
     if plain.allowed and not plain.errors:
         return Judgement(Verdict.ALLOW, loaded.version, plain.because)
     approved = plain
     if not plain.errors:
-        approved = _Answer(loaded, question, context, approved=True)
+        approved = _Answer(loaded, question, asked, approved=True)
     if approved.errors:
         return _unsure(loaded, approved)
     if approved.allowed:
         return _hold(loaded, plain, approved)
-    return _deny(loaded, question, approved)
+    return _deny(loaded, question, asked.target, approved)
 
 
 def may_see(
     loaded: LoadedPolicies, asker: Asker, server: ServerRecord, tool: ToolRecord, now: datetime
 ) -> bool:
-    """Whether a list shows the tool: a call of it could be allowed or held.
+    """Whether a list shows the tool: a call of it could be allowed or held. See `may_ask`."""
+    return may_ask(loaded, Question(asker, TaskKind.CALL, server.name, server, tool, "{}", now))
 
-    No arguments are known yet. A rule that fails without them hides nothing from an asker whose
-    permissions suffice; a permit that needs them shows nothing. Only policy decides.
+
+def may_ask(loaded: LoadedPolicies, question: Question) -> bool:
+    """Whether a list shows what the question is about: it could be allowed or held.
+
+    Not all arguments are known yet. A rule that fails without them hides nothing from an asker
+    whose permissions suffice; a permit that needs them shows nothing. Only policy decides.
     """
-    question = Question(asker, TaskKind.CALL, server.name, server, tool, "{}", now)
     judgement = judge(loaded, question)
     if judgement.code != "evaluation_error":
         return judgement.verdict is not Verdict.DENY
-    given = loaded.given(asker)
-    lacking = _lacking(server.scopes_for(tool), (*given.permissions, *given.with_approval))
-    return server.lifecycle.callable and not lacking
+    server = question.server
+    lacking = _lacking(_required(question), _all_given(loaded, question.asker))
+    return server is not None and server.lifecycle.callable and not lacking
 
 
 def _context(loaded: LoadedPolicies, question: Question) -> str:
-    """The context as Cedar's JSON, but for its first brace and `approved`."""
     context = {
         "arguments": arguments_for_cedar(question.arguments),
         "tokenScopes": question.asker.token_scopes,
@@ -91,16 +104,12 @@ def _context(loaded: LoadedPolicies, question: Question) -> str:
         raise Unrepresentable("the arguments hold text that is not Unicode, or too deep") from None
 
 
-def _request(question: Question) -> dict[str, object]:
+def _request(question: Question, target: Target) -> dict[str, object]:
     principal = question.asker.principal
-    if question.kind is TaskKind.INSPECT or question.tool is None:
-        resource = {"type": "Server", "id": question.server_name}
-    else:
-        resource = {"type": "Tool", "id": tool_id(question.server_name, question.tool.name)}
     return {
         "principal": {"type": entity_type(principal.kind), "id": principal.name},
         "action": {"type": "Action", "id": question.kind.value},
-        "resource": resource,
+        "resource": {"type": target.kind, "id": target.id},
     }
 
 
@@ -134,28 +143,40 @@ def _common(roles: list[tuple[str, ...]]) -> tuple[str, ...] | None:
     return tuple(sorted(set[str].intersection(*map(set, roles)))) or None
 
 
-def _deny(loaded: LoadedPolicies, question: Question, answer: _Answer) -> Judgement:
+def _deny(loaded: LoadedPolicies, question: Question, target: Target, answer: _Answer) -> Judgement:
     """`answer` is Cedar's under an approval, so that it names what no approval could change."""
     rules = [loaded.rules[one] for one in answer.because]
     if rules:
         reason = _reason(rules, "policy `{}` forbids it")
         return _denial(loaded, "denied", reason, answer.because)
-    who, server, tool = question.asker.principal.label, question.server, question.tool
-    if server is None or tool is None:
+    who, server = question.asker.principal.label, question.server
+    if server is None or target.kind == "Server":
         reason = f"no policy permits `{who}` to {question.kind} server `{question.server_name}`"
         return _denial(loaded, "denied", reason)
-    what = f"tool `{tool.name}` of server `{server.name}`"
+    what = f"{target.kind.lower()} `{target.name[:LONGEST]}` of server `{server.name}`"
     if not server.lifecycle.callable:
         state = server.lifecycle
         return _denial(loaded, "denied", f"{what} cannot be called: the server is `{state}`")
-    given = loaded.given(question.asker)
-    missing = _lacking(server.scopes_for(tool), (*given.permissions, *given.with_approval))
+    missing = _lacking(_required(question), _all_given(loaded, question.asker))
     if missing:
         noun = "permission" if len(missing) == 1 else "permissions"
         name = question.asker.principal.name
         reason = f"`{name}` lacks {noun} {_names(missing)}, which {what} requires"
         return _denial(loaded, "denied", reason, missing=missing)
-    return _denial(loaded, "denied", f"no policy permits `{who}` to call {what}")
+    return _denial(loaded, "denied", f"no policy permits `{who}` to {question.kind} {what}")
+
+
+def _required(question: Question) -> tuple[str, ...]:
+    """All scopes that what is asked for requires: a tool adds its own to its server's."""
+    server, tool = question.server, question.tool
+    if server is None:
+        return ()
+    return server.required_scopes if tool is None else server.scopes_for(tool)
+
+
+def _all_given(loaded: LoadedPolicies, asker: Asker) -> tuple[str, ...]:
+    given = loaded.given(asker)
+    return (*given.permissions, *given.with_approval)
 
 
 def _unsure(loaded: LoadedPolicies, answer: _Answer) -> Judgement:

@@ -9,9 +9,10 @@ from cedarpy import Entities, PolicySet
 
 from interlock.contracts.access import PermissionRecord, PolicySetRecord
 from interlock.contracts.catalogue import ServerRecord, ToolRecord
-from interlock.contracts.ids import QUALIFIER, PolicyId
+from interlock.contracts.ids import PolicyId
 from interlock.contracts.task import PrincipalKind
 from interlock.policy.model import Asker, Question, Rule
+from interlock.policy.targets import Target
 
 KEPT_ENTITIES = 4096
 NOTHING = PermissionRecord(agent="")
@@ -42,7 +43,7 @@ class LoadedPolicies:
             return NOTHING
         return self.permissions.get(asker.principal.name, NOTHING)
 
-    def entities(self, question: Question) -> Entities:
+    def entities(self, question: Question, target: Target) -> Entities:
         """Who asks and of what, as Cedar sees it; kept until one of the two changes."""
         asker = question.asker
         key = (
@@ -52,14 +53,14 @@ class LoadedPolicies:
             asker.roles,
             asker.groups,
             question.server_name,
-            None if question.tool is None else question.tool.name,
+            target.id,
         )
         kept = self._kept.get(key)
         if kept and kept.server is question.server and kept.tool is question.tool:
             return kept.entities
         if len(self._kept) >= KEPT_ENTITIES:
             self._kept.clear()
-        made = _entities(question, self.given(asker))
+        made = _entities(question, target, self.given(asker))
         self._kept[key] = _Kept(question.server, question.tool, made)
         return made
 
@@ -85,20 +86,16 @@ class PolicySets:
         return loaded
 
 
-def tool_id(server: str, tool: str) -> str:
-    """The id of a tool's entity, as agents know the tool."""
-    return f"{server}{QUALIFIER}{tool}"
-
-
-def _entities(question: Question, given: PermissionRecord) -> Entities:
+def _entities(question: Question, target: Target, given: PermissionRecord) -> Entities:
     parents = [{"type": "Server", "id": question.server_name}]
     server = question.server
     shown = [_principal(question.asker, given)]
     shown.append(_entity("Server", question.server_name, _server(server) if server else {}))
-    if server is not None and question.tool is not None:
-        tool = question.tool
-        entity = _entity("Tool", tool_id(server.name, tool.name), _tool(server, tool))
-        shown.append(entity | {"parents": parents})
+    if server is not None and target.kind != "Server":
+        attributes = _feature(server, target.name)
+        if question.tool is not None:
+            attributes |= _tool(server, question.tool)
+        shown.append(_entity(target.kind, target.id, attributes) | {"parents": parents})
     return Entities.from_json_str(orjson.dumps(shown).decode())
 
 
@@ -129,10 +126,14 @@ def _server(server: ServerRecord) -> dict[str, Any]:
     }
 
 
+def _feature(server: ServerRecord, name: str) -> dict[str, Any]:
+    """A resource or a prompt: nothing about it is its own but its name."""
+    own = {"name": name, "server": server.name, "readOnly": True, "repeatable": True}
+    return _server(server) | own
+
+
 def _tool(server: ServerRecord, tool: ToolRecord) -> dict[str, Any]:
-    return _server(server) | {
-        "name": tool.name,
-        "server": server.name,
+    return {
         "risk": tool.risk or server.risk,
         "requiredScopes": server.scopes_for(tool),
         "readOnly": tool.read_only,

@@ -29,7 +29,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be judged. `arguments` is the exact JSON text; `tool` is None for `inspect`.
+    """What is to be judged. `arguments` is the exact JSON text; `tool` is a call's alone.
 
     `server` is None for an inspection of a server that the catalogue does not show yet.
     """

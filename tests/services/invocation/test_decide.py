@@ -21,6 +21,7 @@ from services.invocation.model import (
     Job,
     Lease,
     Limits,
+    Target,
     Terms,
     Try,
     Unfit,
@@ -68,7 +69,9 @@ def unfit(found: Call | Unfit) -> str:
 
 def test_what_was_granted_is_called_as_the_catalogue_says() -> None:
     found = decide.look(job(), WORLD, NOON)
-    assert found == Call(server().connection, SEARCH.timeout_seconds, True, SEARCH.definition)
+    target = Target("tools/call", SEARCH.name)
+    expected = Call(server().connection, SEARCH.timeout_seconds, True, SEARCH.definition, target)
+    assert found == expected
 
 
 def test_an_attempt_gets_no_time_beyond_the_deadline() -> None:
@@ -128,7 +131,8 @@ def test_an_inspection_calls_the_connection_in_its_arguments() -> None:
 
 
 def test_other_kinds_are_refused_in_words() -> None:
-    assert unfit(decide.look(job(task(kind=TaskKind.READ)), WORLD, NOON)).startswith("unsupported")
+    asked = job(task(kind=TaskKind.DELEGATE))
+    assert unfit(decide.look(asked, WORLD, NOON)).startswith("unsupported")
 
 
 def test_a_credential_that_cannot_be_fetched_stops_the_call() -> None:
@@ -253,3 +257,26 @@ def test_a_row_that_changes_hands_is_watched_anew() -> None:
     seen = decide.watch({}, {one: None}, 100.0)
     again = replace(one, fence=2)
     assert decide.watch(seen, {again: None}, 200.0) == {again: Pulse(None, 200.0)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "method", "name"),
+    [
+        (TaskKind.READ, '{"uri":"notes://x"}', "resources/read", "notes://x"),
+        (TaskKind.PROMPT, '{"name":"greet"}', "prompts/get", "greet"),
+        (TaskKind.COMPLETE, '{"ref":{}}', "completion/complete", ""),
+    ],
+)
+def test_a_read_a_prompt_and_a_completion_are_repeatable_calls_of_their_methods(
+    kind: TaskKind, arguments: str, method: str, name: str
+) -> None:
+    asked = replace(job(task(kind=kind)), arguments=arguments)
+    call = decide.look(asked, WORLD, NOON)
+    assert isinstance(call, Call)
+    assert (call.target, call.repeatable) == ((method, name), True)
+    assert decide.repeatable(asked, WORLD)
+    retired = replace(WORLD, server=server(lifecycle=Lifecycle.RETIRED))
+    assert unfit(decide.look(asked, retired, NOON)).startswith("stale")
+    if kind is not TaskKind.COMPLETE:
+        nameless = replace(asked, arguments="{}")
+        assert unfit(decide.look(nameless, WORLD, NOON)).startswith("bad_arguments")

@@ -168,7 +168,7 @@ async def test_arguments_that_the_digest_does_not_cover_are_forged(world: World)
     [
         ({"server": "erp"}, "server `erp` is not in the catalogue"),
         ({"tool": "delete_all"}, "tool `delete_all` is not offered by server `crm`"),
-        ({"kind": TaskKind.READ}, "tasks of kind `read` are not offered"),
+        ({"kind": TaskKind.DELEGATE}, "tasks of kind `delegate` are not offered"),
     ],
 )
 async def test_what_the_catalogue_lacks_is_not_offered(

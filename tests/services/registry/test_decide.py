@@ -162,3 +162,20 @@ def test_a_draft_takes_what_its_upstream_says() -> None:
         draft, Inspection(protocol_version="x", tools=(tool(description="new"),)), NOON
     )
     assert looked.record.tools[0].description == "new"
+
+
+def test_what_a_server_offers_beside_tools_is_kept_in_order_as_it_was_defined() -> None:
+    prompts = ('{"name": "b", "x-kept": 1}', '{"name": "a"}', '{"name": "b"}')
+    look = Inspection(
+        protocol_version="x",
+        resources=('{"uri": "notes://x"}',),
+        templates=('{"uriTemplate": "notes://{day}"}',),
+        prompts=prompts,
+        completes=True,
+    )
+    record = decide.inspected(Entry(server()), look, NOON).record
+    assert [one.definition for one in record.prompts] == [prompts[1], prompts[0]]
+    assert [one.name for one in record.resources] == ["notes://x"]
+    assert [one.name for one in record.templates] == ["notes://{day}"]
+    assert record.completes
+    assert record.prompts[0].digest == decide.definition_digest({"name": "a"})

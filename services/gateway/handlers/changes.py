@@ -1,0 +1,109 @@
+"""Who is told when a list changes: each caller of the lists that it sees, and of nothing else.
+
+Lists follow from published state, so every replica notices by itself. The lists of those who listen
+are looked at again when a version of what they rest on has grown.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from interlock.identity.tokens import Caller
+from services.gateway.handlers.shelves import Shelf, Shelves
+from services.gateway.handlers.visible import Visible
+
+LOOK_SECONDS = 0.5
+"""As often as published state itself is looked at (DESIGN §2)."""
+TOOLS, PROMPTS, RESOURCES = "tools", "prompts", "resources"
+
+
+@dataclass(eq=False)
+class _Listening:
+    caller: Caller
+    server: str | None
+    tell: Callable[[str], None]
+    over: Callable[[], None]
+    seen: dict[str, int]
+
+
+class Changes:
+    """Everybody in this process who listens."""
+
+    def __init__(
+        self,
+        visible: Visible,
+        shelves: Shelves,
+        now: Callable[[], datetime],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._visible = visible
+        self._shelves = shelves
+        self._now = now
+        self._stopping = stopping
+        self._listening: set[_Listening] = set()
+
+    @contextmanager
+    def listening(
+        self,
+        caller: Caller,
+        server: str | None,
+        tell: Callable[[str], None],
+        over: Callable[[], None],
+    ) -> Iterator[None]:
+        """`tell` is called with the name of a list that has changed since; `over` when the token
+        ends, or the process."""
+        one = _Listening(caller, server, tell, over, {})
+        one.seen = self._seen(one)
+        self._listening.add(one)
+        try:
+            yield
+        finally:
+            self._listening.discard(one)
+
+    async def run(self) -> None:
+        """Look, until the process is told to stop; then let all streams end."""
+        versions = self._visible.versions
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
+            self._end(lambda one: _expired(one.caller, self._now()))
+            if versions != self._visible.versions:
+                versions = self._visible.versions
+                self._look()
+        self._end(lambda one: True)
+
+    def _look(self) -> None:
+        for one in list(self._listening):
+            seen = self._seen(one)
+            for name in seen:
+                if seen[name] != one.seen[name]:
+                    one.tell(name)
+            one.seen = seen
+
+    def _end(self, ended: Callable[[_Listening], bool]) -> None:
+        for one in [one for one in self._listening if ended(one)]:
+            one.over()
+
+    def _seen(self, one: _Listening) -> dict[str, int]:
+        """A fingerprint of each list; good enough to tell that one is not the same any more."""
+        tools = self._visible.of(one.caller, one.server)
+        return {
+            TOOLS: hash(tuple((offer.qualified, offer.tool.digest) for offer in tools)),
+            PROMPTS: self._shelf(one, (Shelf.PROMPTS,)),
+            RESOURCES: self._shelf(one, (Shelf.RESOURCES, Shelf.TEMPLATES)),
+        }
+
+    def _shelf(self, one: _Listening, shelves: Sequence[Shelf]) -> int:
+        listed = [
+            (item.server.name, item.record.name, item.record.digest)
+            for shelf in shelves
+            for item in self._shelves.of(one.caller, shelf, one.server)
+        ]
+        return hash(tuple(listed))
+
+
+def _expired(caller: Caller, now: datetime) -> bool:
+    return caller.expires_at is not None and caller.expires_at <= now

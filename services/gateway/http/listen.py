@@ -1,0 +1,61 @@
+"""`subscriptions/listen` (MCP 2026-07-28): the SDK's stream, fed with the caller's own lists."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcp.server import ServerRequestContext
+from mcp.server.subscriptions import (
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ServerEvent,
+    ToolsListChanged,
+)
+from mcp.types import SubscriptionsListenRequestParams, SubscriptionsListenResult
+
+from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
+from services.gateway.http.exchange import exchange_of
+
+EVENTS: Mapping[str, ServerEvent] = {
+    TOOLS: ToolsListChanged(),
+    PROMPTS: PromptsListChanged(),
+    RESOURCES: ResourcesListChanged(),
+}
+MOST_WAITING = 64
+"""Events that a client may leave unread; then its stream ends, and it looks for itself."""
+
+
+class _Feed:
+    """The SDK's idea of a bus, for one stream."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[ServerEvent], None]] = []
+
+    async def publish(self, event: ServerEvent) -> None:
+        self.tell(event)
+
+    def tell(self, event: ServerEvent) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return self._listeners.clear
+
+
+class Listen:
+    """Serves a stream until its client goes, its token ends, or this process does."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    async def __call__(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """MCP 2026-07-28, "Subscriptions": acknowledged first, nothing is replayed."""
+        exchange, feed = exchange_of(ctx), _Feed()
+        stream = ListenHandler(feed, max_buffered_events=MOST_WAITING)
+        with self._changes.listening(
+            exchange.caller, exchange.server, lambda name: feed.tell(EVENTS[name]), stream.close
+        ):
+            return await stream(ctx, params)
