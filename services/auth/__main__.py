@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from interlock.bus import Group
+from interlock.identity.issuer import issuer_url
 from interlock.runtime.main import run
 from interlock.runtime.relay import Relay
 from interlock.runtime.service import Host, Parts, Service
-from interlock.state.port import AGENTS, REVOCATIONS
+from interlock.state.port import AGENTS, ISSUERS, REVOCATIONS, StateReader
 from services.auth.clients import HttpDiscovery
-from services.auth.handlers import Access, Delegations, Issuers, Issuing, Submitted
+from services.auth.handlers import Access, Delegations, Issuers, Issuing, Proving, Submitted
+from services.auth.handlers.documents import Documents
 from services.auth.handlers.operators import Named
 from services.auth.handlers.stating import Stating
 from services.auth.http import Api, OAuth, api_routes, oauth_routes
@@ -35,6 +37,7 @@ class Chores:
     relay: Relay
     issuers: Issuers
     issuing: Issuing | None
+    store: SqlStore
     submissions: SqlSubmissions
     host: Host
     settings: Settings
@@ -42,8 +45,16 @@ class Chores:
     async def tidy(self) -> None:
         if self.issuing is not None and await self.issuing.forget():
             await self.relay.flush()
+        now = self.host.now()
+        await self.store.change(lambda records: records.forget_assertions(now))
         kept = timedelta(days=self.settings.keep_days)
-        await self.submissions.forget(self.host.now() - kept)
+        await self.submissions.forget(now - kept)
+
+    async def look_again(self, reader: StateReader) -> None:
+        """A door saw a token under a key that is not published."""
+        async for tenant, issuer in reader.wanted(ISSUERS):
+            if await self.issuers.look_again(tenant, issuer):
+                await self.relay.flush()
 
     async def refresh(self) -> None:
         if await self.issuers.refresh():
@@ -58,18 +69,12 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     relay, reader = host.relay(database), host.state(AGENTS, REVOCATIONS)
     store, submissions = SqlStore(database), SqlSubmissions(database)
     stating = Stating(host.stamp)
-    access = Access(store, stating, host.now, secrets.token_hex)
+    private = _or(settings.private_issuers, embedded)
+    access = Access(store, stating, host.now, secrets.token_hex, private)
     named = read_issuers(settings.issuers)
-    discovery = _discovery(named, private=_or(settings.private_issuers, embedded))
-    issuers = Issuers(store, stating, discovery)
-    delegations = Delegations(
-        store=store,
-        signer=host.signer,
-        trust=host.trust,
-        revocations=reader.view(REVOCATIONS),
-        now=host.now,
-        longest=timedelta(hours=settings.delegation_hours),
-    )
+    discovery = _discovery(named, private=private)
+    issuers = Issuers(store, stating, discovery, host.now)
+    delegations = _delegations(host, settings, store)
     issuing = _issuing(host, settings, store) if _or(settings.issuer, embedded) else None
     if issuing is not None:
         await issuing.ensure()
@@ -79,15 +84,17 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     submitted = Submitted(
         submissions, reader.view(AGENTS), delegations, host.stamp, host.signer, host.now
     )
-    chores = Chores(relay, issuers, issuing, submissions, host, settings)
+    chores = Chores(relay, issuers, issuing, store, submissions, host, settings)
+    proving = _proving(host, store, issuers)
     api = Api(store, access, issuers, issuing, delegations, relay, host.tokens)
     yield Parts(
-        http=[*api_routes(api), *(oauth_routes(OAuth(issuing)) if issuing else ())],
+        http=[*api_routes(api), *(oauth_routes(OAuth(issuing, proving)) if issuing else ())],
         group=Group("auth", submitted.routes()),
         background=[
             _trusting(Named(store, issuers, [one.record for one in named], host.now), relay),
             _every(TIDY_SECONDS, chores.tidy),
             _every(settings.refresh_seconds, chores.refresh),
+            lambda: chores.look_again(reader),
         ],
     )
 
@@ -97,11 +104,33 @@ def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:
         store=store,
         stating=Stating(host.stamp),
         seal=Seal(host.stamp.keyring),
-        tokens=host.tokens,
         now=host.now,
         random_hex=secrets.token_hex,
         edge=host.suite.url,
         lifetime=timedelta(seconds=settings.token_seconds),
+    )
+
+
+def _delegations(host: Host, settings: Settings, store: SqlStore) -> Delegations:
+    return Delegations(
+        store=store,
+        signer=host.signer,
+        trust=host.trust,
+        revocations=host.state(REVOCATIONS).view(REVOCATIONS),
+        now=host.now,
+        longest=timedelta(hours=settings.delegation_hours),
+    )
+
+
+def _proving(host: Host, store: SqlStore, issuers: Issuers) -> Proving:
+    return Proving(
+        store=store,
+        agents=host.state(AGENTS).view(AGENTS),
+        tokens=host.tokens,
+        documents=Documents(issuers.discovery, host.now),
+        refetch=issuers.now_of,
+        now=host.now,
+        issuer=issuer_url(host.suite.url),
     )
 
 

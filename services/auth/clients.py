@@ -1,4 +1,4 @@
-"""What auth fetches: the discovery documents and keys of the issuers that tenants trust."""
+"""What auth fetches: documents and keys of issuers that tenants trust, and of clients."""
 
 import errno
 import ipaddress
@@ -17,6 +17,7 @@ from interlock.identity.tokens import key_set
 
 LARGEST = 512 * 1024
 """Bytes of a document."""
+FAILED = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -26,17 +27,35 @@ class Discovery(Protocol):
     async def jwks(self, issuer: str) -> str:
         """Its public keys (RFC 7517) as JSON text; `Refused` (`unreachable`) naming the issuer."""
 
+    async def client(self, url: str) -> Mapping[str, Any]:
+        """The JSON object at `url`; `Refused` (`unreachable`)."""
+
+    async def client_keys(self, document: Mapping[str, Any]) -> str:
+        """The JWK Set that a client's document holds or names, as JSON text."""
+
 
 @dataclass
 class MemoryDiscovery:
     """A dict, for tests."""
 
     key_sets: dict[str, str] = field(default_factory=dict)
+    documents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     async def jwks(self, issuer: str) -> str:
+        self.asked.append(issuer)
         if issuer not in self.key_sets:
             raise _unreachable(issuer, "it does not answer")
         return self.key_sets[issuer]
+
+    async def client(self, url: str) -> Mapping[str, Any]:
+        self.asked.append(url)
+        if url not in self.documents:
+            raise Refused(f"client `{url}` does not answer", code="unreachable")
+        return self.documents[url]
+
+    async def client_keys(self, document: Mapping[str, Any]) -> str:
+        return orjson.dumps(document["jwks"]).decode()
 
 
 class HttpDiscovery:
@@ -55,12 +74,8 @@ class HttpDiscovery:
         self._timeout = aiohttp.ClientTimeout(total=seconds)
 
     async def jwks(self, issuer: str) -> str:
-        connector = aiohttp.TCPConnector(
-            resolver=aiohttp.ThreadedResolver(),
-            socket_factory=None if self._private else _public_socket,
-        )
         try:
-            async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
+            async with self._session() as session:
                 place = self._at.get(issuer, issuer).rstrip("/")
                 url = f"{place}/.well-known/openid-configuration"
                 document = await self._get(session, url)
@@ -69,11 +84,30 @@ class HttpDiscovery:
                 keys = orjson.dumps(
                     await self._get(session, str(document.get("jwks_uri")))
                 ).decode()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except FAILED as error:
             raise _unreachable(issuer, str(error) or type(error).__name__) from None
         if not key_set(keys):
             raise _unreachable(issuer, "it publishes no key that can be used")
         return keys
+
+    async def client(self, url: str) -> Mapping[str, Any]:
+        try:
+            async with self._session() as session:
+                return await self._get(session, url)
+        except FAILED as error:
+            why = str(error) or type(error).__name__
+            raise Refused(f"client `{url}` cannot be read: {why}", code="unreachable") from None
+
+    async def client_keys(self, document: Mapping[str, Any]) -> str:
+        keys = document.get("jwks") or await self.client(str(document.get("jwks_uri")))
+        return orjson.dumps(keys if isinstance(keys, dict) else {}).decode()
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=aiohttp.ThreadedResolver(),
+            socket_factory=None if self._private else _public_socket,
+        )
+        return aiohttp.ClientSession(connector=connector, timeout=self._timeout)
 
     async def _get(self, session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
         self._require_allowed(url)

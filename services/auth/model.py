@@ -62,5 +62,9 @@ class Client:
     user: str | None
     token_scopes: tuple[str, ...]
     roles: tuple[str, ...]
+    bound_to: tuple[str, ...]
+    """What its tokens end with: see `interlock.identity.caller`."""
+    resources: tuple[str, ...] = ()
+    """For which alone its tokens may be; empty where nothing says so."""
     expires_at: datetime | None = None
     """When the key that it showed ends; its tokens end no later."""

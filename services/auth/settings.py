@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     """How long an issued token is good for."""
     delegation_hours: float = Field(default=8.0, gt=0, le=24 * 30)
     """How long an agent may act for a user at the most, per delegation."""
-    refresh_seconds: float = Field(default=300.0, ge=1)
-    """How often the keys of trusted issuers are fetched."""
+    refresh_seconds: float = Field(default=60.0, ge=1)
+    """How often the keys of trusted issuers are fetched; sooner where a token shows a new one."""
     keep_days: float = Field(default=30.0, ge=8)
     """How long a `client_ref` is remembered: longer than the bus keeps a submission."""
 

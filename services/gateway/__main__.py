@@ -12,6 +12,7 @@ from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state import CATALOGUE, ISSUERS, POLICY
 from interlock.state.port import StateReader
+from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls
 from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.projector import Projector
@@ -23,14 +24,13 @@ from services.gateway.handlers.visible import Visible
 from services.gateway.handlers.waiting import Waiters
 from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
-from services.gateway.http.mcp import McpDoor, ResourceMetadata, origins_of
+from services.gateway.http.mcp import McpDoor
+from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
 from services.gateway.http.sdk import protocol
 from services.gateway.http.stream import StreamLimits
 from services.gateway.settings import Settings
 from services.gateway.store import RedisSnapshots, Snapshots
-
-METADATA = "/.well-known/oauth-protected-resource"
 
 
 def new_id() -> str:
@@ -77,10 +77,11 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
             Lean(calls, StreamLimits(settings.keep_alive_seconds, settings.slow_reader_seconds)),
             features=FeatureReader(shelves),
             body_limit=settings.body_limit,
-            origins=origins_of(host.suite.url, settings.allowed_origins),
+            reached=_reached(host, settings),
+            scopes=settings.challenge_scopes,
         )
         yield Parts(
-            http=[*routes(rest), *_mcp_routes(host, mcp, reader)],
+            http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", Projector(store, waiters, host.metrics).routes()),
             background=[
                 lambda: store.run(waiters.tell),
@@ -99,9 +100,19 @@ def _calls(host: Host, settings: Settings, tasks: Tasks, shared: tuple[Waiters, 
         tasks,
         *shared,
         host.traces,
+        host.tokens.require_standing,
         deadline=settings.call_deadline_seconds,
         wait=settings.mcp_wait_seconds,
         run_wait=settings.mcp_run_seconds,
+    )
+
+
+def _reached(host: Host, settings: Settings) -> Reached:
+    return reached(
+        host.suite.url,
+        told=host.suite.public_url is not None,
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
     )
 
 
@@ -119,15 +130,13 @@ def _tasks(host: Host, store: Snapshots, sweeps: Sweeps, reader: StateReader) ->
     )
 
 
-def _mcp_routes(host: Host, mcp: McpDoor, reader: StateReader) -> list[BaseRoute]:
-    metadata = ResourceMetadata(host.suite.url, reader.view(ISSUERS))
-    return [
-        Route("/mcp", mcp),
-        Route("/servers/{name}/mcp", mcp),
-        Route(METADATA, metadata.show),
-        Route(f"{METADATA}/mcp", metadata.show),
-        Route(f"{METADATA}/servers/{{name}}/mcp", metadata.show),
-    ]
+def _mcp_routes(mcp: McpDoor) -> list[BaseRoute]:
+    return [Route("/mcp", mcp), Route("/servers/{name}/mcp", mcp)]
+
+
+def _metadata(host: Host, settings: Settings, reader: StateReader) -> list[Route]:
+    issuers = reader.view(ISSUERS)
+    return metadata_routes(ResourceMetadata(host.suite.url, issuers, settings.challenge_scopes))
 
 
 service = Service("gateway", build)

@@ -29,5 +29,10 @@ class Settings(BaseSettings):
     """Between comments on a silent stream."""
     slow_reader_seconds: float = Field(default=10, gt=0)
     """A client that takes nothing for so long is dropped."""
+    challenge_scopes: tuple[str, ...] = ()
+    """What an MCP client without a token is told to ask its issuer for; without any, it asks for
+    what its issuer gives by itself."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names, beside the public URL's, by which the MCP endpoint may be called."""
     allowed_origins: tuple[str, ...] = ()
     """Web origins, beside our own, whose pages may call the MCP endpoint."""

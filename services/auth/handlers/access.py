@@ -50,6 +50,8 @@ class Access:
     now: Callable[[], datetime]
     random_hex: Callable[[int], str]
     """That many random bytes, from the system's source for secrets."""
+    private: bool = False
+    """Clients may be known by `http` URLs, too."""
 
     # -- agents ---------------------------------------------------------------------------------
 
@@ -60,8 +62,16 @@ class Access:
             known = records.get(AGENTS, agent.tenant, agent.name)
             if known is not None and not replace:
                 raise Refused(f"an agent `{agent.name}` is registered already", code="conflict")
+            if agent.client_id is not None and any(
+                other.client_id == agent.client_id and other != known
+                for tenant in {agent.tenant, *records.tenants()}
+                for other in records.of(AGENTS, tenant).values()
+            ):
+                raise Refused(f"`{agent.client_id}` is another agent's", code="conflict")
             self._put(records, agent, AgentRegistered(by=by, tenant=agent.tenant, name=agent.name))
 
+        if agent.client_id is not None:
+            decide.require_client_url(agent.client_id, self.private)
         for jwk in agent.public_keys:
             thumbprint(jwk)
         await self.store.change(work)

@@ -1,6 +1,8 @@
 """OIDC issuers that tenants trust: found once, and their keys fetched again and again."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -15,6 +17,8 @@ from services.auth.handlers.stating import Stating
 from services.auth.store import Records, Store
 
 log = structlog.get_logger()
+AGAIN = timedelta(seconds=10)
+"""No issuer is asked more often because of what strangers send."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,16 @@ class Issuers:
     store: Store
     stating: Stating
     discovery: Discovery
+    now: Callable[[], datetime]
+    _asked: dict[str, datetime] = field(default_factory=dict)
+    """When each was asked for its keys last; trusted issuers are few."""
 
     async def trust(self, asked: IssuerRecord, by: Principal) -> IssuerRecord:
         """Believe an issuer's tokens from now on.
 
         `Refused`: `unreachable` where it does not answer, `conflict` where another tenant has it.
         """
+        self._asked[asked.issuer] = self.now()
         found = asked.model_copy(update={"jwks": await self.discovery.jwks(asked.issuer)})
 
         def work(records: Records) -> None:
@@ -57,16 +65,34 @@ class Issuers:
         """Fetch all keys again; whether any changed. One that does not answer keeps its keys."""
         changed = False
         for record in await self.store.read(_all):
-            try:
-                keys = await self.discovery.jwks(record.issuer)
-            except Refused as error:
-                log.warning("issuer.unreachable", issuer=record.issuer, why=error.detail)
-                continue
-            if keys != record.jwks:
-                await self.store.change(partial(_keep, was=record, keys=keys))
-                log.info("issuer.refreshed", issuer=record.issuer)
-                changed = True
+            changed |= await self._fetched(record) != record
         return changed
+
+    async def look_again(self, tenant: str, issuer: str) -> bool:
+        """A door saw a token under a key that is not published: fetch the keys now, unless that
+        was tried a moment ago. Whether they changed."""
+        record = await self.store.read(lambda records: records.get(ISSUERS, tenant, issuer))
+        return record is not None and await self.now_of(record) != record
+
+    async def now_of(self, record: IssuerRecord) -> IssuerRecord:
+        """The issuer with its keys of this moment, at most `AGAIN` old."""
+        asked = self._asked.get(record.issuer)
+        if asked is not None and self.now() - asked < AGAIN:
+            return record
+        return await self._fetched(record)
+
+    async def _fetched(self, record: IssuerRecord) -> IssuerRecord:
+        """One that does not answer keeps its keys."""
+        self._asked[record.issuer] = self.now()
+        try:
+            keys = await self.discovery.jwks(record.issuer)
+        except Refused as error:
+            log.warning("issuer.unreachable", issuer=record.issuer, why=error.detail)
+            return record
+        if keys != record.jwks:
+            await self.store.change(partial(_keep, was=record, keys=keys))
+            log.info("issuer.refreshed", issuer=record.issuer)
+        return record.model_copy(update={"jwks": keys})
 
 
 def _all(records: Records) -> list[IssuerRecord]:

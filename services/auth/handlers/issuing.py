@@ -8,17 +8,16 @@ from typing import Any
 import orjson
 import structlog
 from joserfc.jwk import ECKey
-from joserfc.registry import Header
 
-from interlock.contracts.access import AgentRecord, IssuerRecord
+from interlock.contracts.access import IssuerRecord
 from interlock.contracts.changes import SigningKeyRotated
-from interlock.contracts.task import Principal, PrincipalKind
-from interlock.errors import Refused, Unavailable
+from interlock.contracts.task import Principal
+from interlock.errors import Unavailable
 from interlock.identity import jose
 from interlock.identity.caller import LEEWAY
-from interlock.identity.roles import DEFAULT_TENANT
-from interlock.identity.tokens import Tokens
-from interlock.state.port import AGENTS, ISSUERS
+from interlock.identity.issuer import issuer_url
+from interlock.identity.standing import EVERY_TENANT
+from interlock.state.port import ISSUERS
 from services.auth import decide
 from services.auth.handlers.stating import Stating
 from services.auth.model import Client, SigningKey
@@ -26,8 +25,6 @@ from services.auth.store import Records, Store
 from services.auth.store.sealing import Seal
 
 log = structlog.get_logger()
-ALL = "*"
-"""The tenant of the issuer's record: its tokens name their own."""
 ALGORITHM = "ES256"
 
 
@@ -38,7 +35,6 @@ class Issuing:
     store: Store
     stating: Stating
     seal: Seal
-    tokens: Tokens
     now: Callable[[], datetime]
     random_hex: Callable[[int], str]
     edge: str
@@ -47,7 +43,7 @@ class Issuing:
 
     @property
     def issuer(self) -> str:
-        return f"{self.edge}/auth"
+        return issuer_url(self.edge)
 
     # -- keys -----------------------------------------------------------------------------------
 
@@ -78,7 +74,9 @@ class Issuing:
 
     async def jwks(self) -> str:
         """The public keys, as they are published."""
-        record = await self.store.read(lambda records: records.get(ISSUERS, ALL, self.issuer))
+        record = await self.store.read(
+            lambda records: records.get(ISSUERS, EVERY_TENANT, self.issuer)
+        )
         return record.jwks if record else '{"keys":[]}'
 
     def _publish(self, records: Records, *, rotate: bool) -> str:
@@ -106,12 +104,12 @@ class Issuing:
     def _publish_issuer(self, records: Records, keys: Sequence[SigningKey]) -> None:
         public = [orjson.loads(key.public) for key in sorted(keys, key=lambda key: key.kid)]
         jwks = orjson.dumps({"keys": public}).decode()
-        record = IssuerRecord(tenant=ALL, issuer=self.issuer, audiences=(), jwks=jwks)
-        known = records.of(ISSUERS, ALL)
+        record = IssuerRecord(tenant=EVERY_TENANT, issuer=self.issuer, audiences=(), jwks=jwks)
+        known = records.of(ISSUERS, EVERY_TENANT)
         for url in known.keys() - {self.issuer}:
-            records.put(ISSUERS, ALL, url, None)
+            records.put(ISSUERS, EVERY_TENANT, url, None)
         if known.get(self.issuer) != record:
-            records.put(ISSUERS, ALL, self.issuer, record)
+            records.put(ISSUERS, EVERY_TENANT, self.issuer, record)
 
     def _new_key(self, now: datetime) -> SigningKey:
         kid = self.random_hex(8)
@@ -119,55 +117,6 @@ class Issuing:
         public, private = key.as_dict(private=False), key.as_dict(private=True)
         sealed = self.seal.close(orjson.dumps(private))
         return SigningKey(kid, orjson.dumps(public).decode(), sealed, now)
-
-    # -- clients --------------------------------------------------------------------------------
-
-    async def by_secret(self, client_id: str, secret: str) -> Client:
-        """The agent whose API key `secret` is; `Refused` (`invalid_client`)."""
-        try:
-            caller = await self.tokens.verify(secret)
-        except Refused as error:
-            raise Refused(error.detail, code="invalid_client") from None
-        who = caller.principal
-        ids = (f"{who.tenant}/{who.name}", who.name)
-        if caller.how != "key" or who.kind is not PrincipalKind.AGENT or client_id not in ids:
-            raise Refused(
-                "a client's secret is an API key of the agent that `client_id` names",
-                code="invalid_client",
-            )
-        return Client(
-            tenant=who.tenant,
-            agent=who.name,
-            user=who.user,
-            token_scopes=caller.token_scopes,
-            roles=caller.roles,
-            expires_at=caller.expires_at,
-        )
-
-    async def by_assertion(self, assertion: str) -> Client:
-        """The agent that signed `assertion` (RFC 7523) with a key that is registered for it.
-
-        `client_id` is the agent's name in tenant `default`, `<tenant>/<name>` in any.
-        """
-        try:
-            claimed = jose.unproven_claims(assertion).get("sub")
-            client_id = claimed if isinstance(claimed, str) else ""
-            tenant, _, name = client_id.rpartition("/")
-            agent = await self._agent(tenant or DEFAULT_TENANT, name)
-            claims = _verified(assertion, agent)
-        except jose.Unproven as error:
-            why = f"the assertion is not believed: {error}"
-            raise Refused(why, code="invalid_client") from None
-        ours = (self.issuer, f"{self.issuer}/token")
-        decide.require_assertion(claims, client_id, ours, self.now())
-        return Client(agent.tenant, agent.name, None, agent.token_scopes, ())
-
-    async def _agent(self, tenant: str, name: str) -> AgentRecord:
-        agent = await self.store.read(lambda records: records.get(AGENTS, tenant, name))
-        try:
-            return decide.enabled(agent, name)
-        except Refused as error:
-            raise Refused(error.detail, code="invalid_client") from None
 
     # -- tokens ---------------------------------------------------------------------------------
 
@@ -179,7 +128,7 @@ class Issuing:
         `Refused` with code `invalid_scope` or `invalid_target` (RFC 8707 §2).
         """
         scopes = decide.scopes_to_issue(scope, client.token_scopes)
-        audiences = decide.resources_to_issue(resources, self.edge)
+        audiences = decide.resources_to_issue(resources, self.edge, client.resources)
         key = decide.signs(await self.store.read(lambda records: records.signing_keys()))
         if key is None:
             raise Unavailable("the issuer has no signing key yet")
@@ -191,12 +140,14 @@ class Issuing:
             "aud": audiences[0] if len(audiences) == 1 else audiences,
             "client_id": client.agent,
             "tenant": client.tenant,
-            "scope": " ".join(scopes),
             "roles": client.roles,
+            "bound_to": client.bound_to,
             "iat": int(now.timestamp()),
             "exp": int(ends.timestamp()),
             "jti": self.random_hex(16),
         }
+        if scopes:
+            claims["scope"] = " ".join(scopes)
         if client.user is not None:
             claims["act"] = {"sub": client.agent}
         header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}
@@ -207,18 +158,3 @@ class Issuing:
             "expires_in": int((ends - now).total_seconds()),
             "scope": " ".join(scopes),
         }
-
-
-def _verified(assertion: str, agent: AgentRecord) -> jose.Claims:
-    """The claims of an assertion, by whichever key of the agent fits."""
-    keys = {key.thumbprint(): key for key in map(jose.public_key, agent.public_keys)}
-
-    def key_for(header: Header) -> jose.AsymmetricKey:
-        kid = str(header.get("kid", "")).rpartition(":")[2]
-        if kid in keys:
-            return keys[kid]
-        if len(keys) == 1 and "kid" not in header:
-            return next(iter(keys.values()))
-        raise jose.Unproven("its key is not registered for the agent")
-
-    return jose.verify(assertion, key_for)

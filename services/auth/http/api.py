@@ -237,6 +237,7 @@ def _agent(caller: Caller, name: str, asked: bodies.AgentBody) -> AgentRecord:
         public_keys=tuple(orjson.dumps(key).decode() for key in asked.public_keys),
         may_act_for=asked.may_act_for,
         token_scopes=asked.token_scopes,
+        client_id=asked.client_id,
     )
 
 

@@ -19,6 +19,8 @@ class AgentBody(Body):
     public_keys: tuple[dict[str, Any], ...] = Field(default=(), max_length=8)
     may_act_for: tuple[Name, ...] = ()
     token_scopes: tuple[Scope, ...] = ()
+    client_id: Annotated[str, Field(max_length=1024)] | None = None
+    """URL of its Client ID Metadata Document."""
 
 
 class NewAgent(AgentBody):
@@ -55,6 +57,7 @@ class NewIssuer(Body):
     agent_claim: Name = "client_id"
     user_claim: Name = "sub"
     roles_claim: Name = "roles"
+    announced: bool = True
 
 
 class NewRevocation(Body):

@@ -13,7 +13,8 @@ from starlette.routing import Route
 
 from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import answered
-from services.auth.handlers import Issuing
+from interlock.identity.issuer import GRANTS, JWT_BEARER, issuer_metadata
+from services.auth.handlers import Issuing, Proving
 from services.auth.model import Client
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -23,6 +24,7 @@ ERRORS = frozenset(
     {
         "invalid_request",
         "invalid_client",
+        "invalid_grant",
         "unsupported_grant_type",
         "invalid_scope",
         "invalid_target",
@@ -39,28 +41,11 @@ class OAuth:
     """The endpoints, relative to `/auth`, which is the issuer's URL."""
 
     issuing: Issuing
+    proving: Proving
 
     async def metadata(self, request: Request) -> Response:
-        """RFC 8414 §3.2. There is no one to authorize here, but clients want the endpoint named."""
-        issuer = self.issuing.issuer
-        return JSONResponse(
-            {
-                "issuer": issuer,
-                "authorization_endpoint": f"{issuer}/authorize",
-                "token_endpoint": f"{issuer}/token",
-                "jwks_uri": f"{issuer}/jwks",
-                "response_types_supported": [],
-                "grant_types_supported": ["client_credentials"],
-                "token_endpoint_auth_methods_supported": [
-                    "client_secret_basic",
-                    "client_secret_post",
-                    "private_key_jwt",
-                ],
-                "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "Ed25519"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["ES256"],
-            }
-        )
+        """RFC 8414 §3.2, at OpenID's place and at its own."""
+        return JSONResponse(issuer_metadata(self.issuing.edge))
 
     async def jwks(self, request: Request) -> Response:
         keys = await self.issuing.jwks()
@@ -76,11 +61,14 @@ class OAuth:
         )
 
     async def token(self, request: Request) -> Response:
-        """RFC 6749 §4.4 with §2.3.1 or RFC 7523, and RFC 8707's `resource`."""
+        """RFC 6749 §4.4, or RFC 7523 §2.1 with an ID-JAG; clients prove themselves by RFC 6749
+        §2.3.1 or RFC 7523 §2.2. With RFC 8707's `resource`."""
         try:
             form = await _form(request)
-            _require_grant(_one(form, "grant_type"))
+            grant = _grant(_one(form, "grant_type"))
             client = await self._client(request, form)
+            if grant == JWT_BEARER:
+                client = await self.proving.for_user(client, _one(form, "assertion") or "")
             scope, resources = _one(form, "scope"), form.get("resource", [])
             answer = await self.issuing.issue(client, scope, resources)
         except Refused as error:
@@ -99,10 +87,10 @@ class OAuth:
         if assertion is not None:
             if _one(form, "client_assertion_type") != ASSERTION:
                 raise Refused(f"`client_assertion_type` is `{ASSERTION}`", code="invalid_request")
-            return await self.issuing.by_assertion(assertion)
+            return await self.proving.by_assertion(assertion, _one(form, "client_id"))
         if basic is not None:
-            return await self.issuing.by_secret(*_basic(basic))
-        return await self.issuing.by_secret(_one(form, "client_id") or "", secret or "")
+            return await self.proving.by_secret(*_basic(basic))
+        return await self.proving.by_secret(_one(form, "client_id") or "", secret or "")
 
 
 async def _form(request: Request) -> Form:
@@ -121,9 +109,11 @@ async def _form(request: Request) -> Form:
     return form
 
 
-def _require_grant(grant_type: str | None) -> None:
-    if grant_type != "client_credentials":
-        raise Refused("only `client_credentials` is offered", code="unsupported_grant_type")
+def _grant(grant_type: str | None) -> str:
+    if grant_type not in GRANTS:
+        offered = " and ".join(f"`{one}`" for one in GRANTS)
+        raise Refused(f"only {offered} are offered", code="unsupported_grant_type")
+    return grant_type
 
 
 def _one(form: Form, name: str) -> str | None:

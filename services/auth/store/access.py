@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
 from interlock.bus import Raw
+from interlock.contracts.ids import Digest
 from interlock.contracts.message import Model
 from interlock.state.port import Kind, R
 from services.auth.model import SigningKey
@@ -44,6 +45,12 @@ class Records(Protocol):
 
     def forget_signing_key(self, kid: str) -> None: ...
 
+    def use_assertion(self, digest: Digest, ends: datetime) -> bool:
+        """Remember an assertion until it has ended; False if it is known already."""
+
+    def forget_assertions(self, now: datetime) -> None:
+        """Those that have ended."""
+
 
 class Store(Protocol):
     """Transactions. `work` may be run again, so it has no effect but on its records."""
@@ -62,6 +69,7 @@ class MemoryRecords:
     stated: list[Raw] = field(default_factory=list)
     known: dict[str, datetime] = field(default_factory=dict)
     keys: dict[str, SigningKey] = field(default_factory=dict)
+    assertions: dict[Digest, datetime] = field(default_factory=dict)
 
     def get(self, kind: Kind[R], tenant: str, field: str) -> R | None:
         return cast("R | None", self.published.get((kind.name, tenant, field), (0, None))[1])
@@ -107,6 +115,12 @@ class MemoryRecords:
 
     def forget_signing_key(self, kid: str) -> None:
         self.keys.pop(kid, None)
+
+    def use_assertion(self, digest: Digest, ends: datetime) -> bool:
+        return self.assertions.setdefault(digest, ends) is ends
+
+    def forget_assertions(self, now: datetime) -> None:
+        self.assertions = {one: ends for one, ends in self.assertions.items() if ends > now}
 
 
 class MemoryStore:

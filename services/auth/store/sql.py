@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, text
 
 from interlock.bus import Raw
+from interlock.contracts.ids import Digest
 from interlock.contracts.message import Model
 from interlock.state.port import Kind, R
 from interlock.storage.database import Database
@@ -14,7 +15,7 @@ from interlock.storage.outbox import publish_state, state_fact
 from interlock.storage.statements import insert_ignore, insert_or
 from services.auth.model import SigningKey
 from services.auth.store.access import Records, T
-from services.auth.store.tables import PUBLISHED, SIGNING_KEYS, TENANTS
+from services.auth.store.tables import ASSERTIONS, PUBLISHED, SIGNING_KEYS, TENANTS
 
 _ALONE = text(f"LOCK TABLE {SIGNING_KEYS.name} IN SHARE ROW EXCLUSIVE MODE")
 
@@ -95,6 +96,13 @@ class SqlRecords:
 
     def forget_signing_key(self, kid: str) -> None:
         self._connection.execute(delete(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == kid))
+
+    def use_assertion(self, digest: Digest, ends: datetime) -> bool:
+        statement = insert_ignore(ASSERTIONS).values(digest=digest, ends_at=ends)
+        return self._connection.execute(statement).rowcount == 1
+
+    def forget_assertions(self, now: datetime) -> None:
+        self._connection.execute(delete(ASSERTIONS).where(ASSERTIONS.c.ends_at <= now))
 
 
 class SqlStore:

@@ -23,6 +23,13 @@ SIGNING_KEYS = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("published_until", UtcDateTime),
 )
+ASSERTIONS = Table(
+    "assertions",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index("assertions_by_end", "ends_at"),
+)
 SUBMISSIONS = Table(
     "submissions",
     METADATA,

@@ -55,6 +55,8 @@ class Calls:
     waiters: Waiters
     refusals: Refusals
     traces: Traces
+    require_standing: Callable[[Caller], None]
+    """`Refused` where the caller's access was revoked since the request was let in."""
     deadline: float
     wait: float
     run_wait: float
@@ -97,17 +99,32 @@ class Calls:
     async def waited(
         self, caller: Caller, task: Task, asked: Asked, listener: Listener
     ) -> Snapshot:
-        """Accept the task and wait for its end, or as long as a client may wait."""
+        """Accept the task and wait for its end, or as long as a client may wait.
+
+        `Refused` where the caller's access is revoked meanwhile; the task goes on.
+        """
+
+        def patience(snapshot: Snapshot) -> float:
+            self._require_standing(caller, task)
+            return self._patience(snapshot)
+
         with self.waiters.watch(Place(task.tenant, task.id)) as watch:
             try:
                 watch.begin(await self.tasks.accept(caller, task, asked))
                 return await until_final(
-                    watch, self.waiters, self.tasks.store, self._patience, _Growing(listener)
+                    watch, self.waiters, self.tasks.store, patience, _Growing(listener)
                 )
             except asyncio.CancelledError:
                 if listener.modern and not (listener.ended_by_us or self.waiters.closing):
                     self._cancel_later(task, caller.principal)
                 raise
+
+    def _require_standing(self, caller: Caller, task: Task) -> None:
+        try:
+            self.require_standing(caller)
+        except Refused as error:
+            self.refusals.note(error, caller, task.server, task.tool)
+            raise
 
     def _patience(self, snapshot: Snapshot) -> float:
         running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)

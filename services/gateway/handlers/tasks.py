@@ -13,7 +13,7 @@ from interlock.errors import Refused
 from interlock.identity.roles import Right, require
 from interlock.identity.statements import Signer, sign_identity
 from interlock.identity.tokens import Caller
-from services.gateway.decide import admit, merge
+from services.gateway.decide import admit, merge, schema
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
 from services.gateway.model import Feature, Offer, Place, Snapshot
@@ -73,7 +73,7 @@ class Tasks:
         self.require_scopes(caller, asked.offer)
         offer, principal = asked.offer, caller.principal
         if isinstance(offer, Offer):
-            admit.require_valid(self.visible.tool(offer).validator, asked.arguments, offer)
+            schema.require_valid(self.visible.tool(offer).validator, asked.arguments, offer)
         server, tool, kind = offer.server.name, offer.tool_name, offer.kind
         made = TaskId(self.new_id()) if asked.key is None else admit.keyed_id(principal, asked.key)
         return Task(

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
-from jsonschema.protocols import Validator
 
 from interlock.contracts.access import PolicySetRecord
 from interlock.contracts.catalogue import ServerRecord
@@ -14,7 +13,7 @@ from interlock.errors import Refused
 from interlock.identity.tokens import Caller
 from interlock.policy import Asker, LoadedPolicies, PolicySets, load, may_see
 from interlock.state.port import View
-from services.gateway.decide.admit import validator_of
+from services.gateway.decide.schema import Validator, validator_of
 from services.gateway.model import Offer
 
 KEPT = 4096

@@ -8,17 +8,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interlock.contracts.access import IssuerRecord
 from interlock.errors import InterlockError, Refused
 from interlock.identity.asgi import authenticate, challenged
 from interlock.identity.tokens import Caller, Tokens
-from interlock.state.port import View
+from services.gateway.decide.reached import Reached
 from services.gateway.decide.text import cut
 from services.gateway.handlers.calls import Wanted
 from services.gateway.handlers.refusals import Refusals
@@ -54,8 +53,10 @@ class McpDoor:
         *,
         features: FeatureReader,
         body_limit: int,
-        origins: frozenset[str],
+        reached: Reached,
+        scopes: tuple[str, ...] = (),
     ) -> None:
+        """`scopes`: what a client without a good token is told to ask for."""
         self._tasks = tasks
         self._tokens = tokens
         self._refusals = refusals
@@ -63,7 +64,8 @@ class McpDoor:
         self._lean = lean
         self._features = features
         self._body_limit = body_limit
-        self._origins = origins
+        self._reached = reached
+        self._scopes = scopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -104,12 +106,11 @@ class McpDoor:
         return f"{self._tasks.url}/mcp" if server is None else server_url(self._tasks.url, server)
 
     async def _admit(self, request: Request, resource: str, server: str | None) -> bytes:
-        """Authentication before anything else is read."""
-        origin = request.headers.get("origin")
+        """Authentication before anything else is read; before it, whether we are meant at all."""
         request.scope.setdefault("state", {})
-        caller = await authenticate(request, self._tokens, resource=resource)
-        if origin is not None and origin not in self._origins:
-            raise Refused(f"pages of `{origin[:200]}` may not call this", code="forbidden")
+        self._reached.require_host(request.headers.getlist("host"))
+        caller = await authenticate(request, self._tokens, resource=resource, scopes=self._scopes)
+        self._reached.require_origin(request.headers.get("origin"))
         if server is not None:
             await self._tasks.visible.server(caller.principal.tenant, server)
         if request.method != "POST":
@@ -183,12 +184,6 @@ def server_url(url: str, server: str) -> str:
     return f"{url}/servers/{quote(server, safe='')}/mcp"
 
 
-def origins_of(url: str, allowed: tuple[str, ...]) -> frozenset[str]:
-    """Origins (RFC 6454 §7) whose pages may call: our own, and those that settings name."""
-    parts = urlsplit(url)
-    return frozenset({f"{parts.scheme}://{parts.netloc}", *allowed})
-
-
 def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:
     """An error of JSON-RPC 2.0 (§5.1); an id that is none is answered with null."""
     proper = isinstance(request_id, str | int) and not isinstance(request_id, bool)
@@ -229,29 +224,3 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
-
-
-class ResourceMetadata:
-    """Which authorization servers issue tokens for this resource (RFC 9728)."""
-
-    def __init__(self, url: str, issuers: View[IssuerRecord]) -> None:
-        self._url = url
-        self._issuers = issuers
-
-    async def show(self, request: Request) -> Response:
-        """Metadata of the protected resource that the path names (RFC 9728)."""
-        name = request.path_params.get("name")
-        path = request.url.path.removeprefix("/.well-known/oauth-protected-resource")
-        resource = server_url(self._url, name) if name else f"{self._url}{path}"
-        found = {
-            record.issuer
-            for tenant in self._issuers.tenants()
-            for record in self._issuers.of(tenant).values()
-        }
-        told = {
-            "resource": resource,
-            "resource_name": "Interlock",
-            "bearer_methods_supported": ["header"],
-        }
-        servers = {"authorization_servers": sorted(found)} if found else {}
-        return answer(told | servers, 200, {"Cache-Control": "public, max-age=60"})

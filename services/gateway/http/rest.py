@@ -155,7 +155,11 @@ class Door:
             raise Refused("`Last-Event-ID` is the `id` of an event of this stream", code="invalid")
         if snapshot.final and not await self.tasks.store.log(snapshot.place, int(last)):
             return Response(status_code=204)  # to an EventSource: do not come again
-        limits = StreamLimits(self.settings.keep_alive_seconds, self.settings.slow_reader_seconds)
+        limits = StreamLimits(
+            self.settings.keep_alive_seconds,
+            self.settings.slow_reader_seconds,
+            lambda: self.tokens.stands(caller),
+        )
         return MilestoneStream(self.tasks.store, self.waiters, snapshot.place, int(last), limits)
 
     async def tools(self, request: Request) -> Response:
@@ -192,6 +196,7 @@ class Door:
             snapshot = await until_final(
                 watch, self.waiters, self.tasks.store, lambda standing: wait
             )
+            self.tokens.require_standing(request.state.caller)
         status = 200 if snapshot.final else status
         return answer(self._document(snapshot), status, headers)
 

@@ -2,7 +2,7 @@
 when the client has taken the one before, so a stream resumes on any replica."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,10 +25,12 @@ HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """In seconds."""
+    """Times in seconds."""
 
     keep_alive: float
     slow_reader: float
+    stands: Callable[[], bool] = lambda: True
+    """Whether the reader's access is in force still: looked at every second."""
 
 
 class MilestoneStream(Response):
@@ -71,7 +73,7 @@ class MilestoneStream(Response):
     async def _milestones(self, watch: Watch, send: Send) -> None:
         clock = asyncio.get_running_loop().time
         wrote = clock()
-        while not self._waiters.closing:
+        while self._limits.stands() and not self._waiters.closing:
             snapshot = await self._store.read(self._place)  # first: an end in it is in the log
             if snapshot is None:
                 return

@@ -19,6 +19,9 @@ class AgentRecord(Model):
     """Users; `*` stands for any user of the tenant."""
     token_scopes: tuple[str, ...] = ()
     """What its tokens may say, and what counts for what it submits on the bus."""
+    client_id: str | None = None
+    """An `https` URL by which it is known to the embedded issuer: its Client ID Metadata Document,
+    which names the keys that it signs with there."""
     enabled: bool = True
 
 
@@ -47,6 +50,8 @@ class IssuerRecord(Model):
     agent_claim: str = "client_id"
     user_claim: str = "sub"
     roles_claim: str = "roles"
+    announced: bool = True
+    """Named in the metadata of our protected resources (RFC 9728), if its tenant runs the suite."""
 
 
 class RevocationRecord(Model):

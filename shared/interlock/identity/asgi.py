@@ -35,6 +35,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "illegal_move": 409,
         "not_inspected": 409,
         "too_large": 413,
+        "misdirected": 421,
         "too_many": 429,
         "unreachable": 502,
     }

@@ -32,6 +32,10 @@ class Caller:
     how: str
     """`key` (an API key) or `token` (of an issuer)."""
     issuer: str | None = None
+    bound_to: tuple[str, ...] = ()
+    """What a token of the embedded issuer was got with, and ends with: `key:<API key's id>` (an
+    API key itself rests on that, too),
+    `jwk:<thumbprint>` or `client:<URL>` of its agent, `issuer:<URL>` of an assertion."""
 
     def identity(self, task: Task) -> Identity:
         """What a door states about who asks for `task`."""
@@ -57,7 +61,8 @@ def audiences(claims: Claims) -> tuple[str, ...]:
 
 
 def token_scopes(claims: Claims) -> tuple[str, ...]:
-    """`scope` (RFC 8693 §4.2), or `scp` as some issuers have it."""
+    """`scope` (RFC 8693 §4.2), or `scp` as some issuers have it. None at all restricts nothing;
+    any, be it `openid` alone, is all that the token may."""
     return _strings(claims.get("scope", claims.get("scp")))
 
 

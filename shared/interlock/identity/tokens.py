@@ -1,12 +1,11 @@
 """Verification of callers' tokens at the doors: API keys, and JWTs of issuers.
 
-Everything is judged from published state in memory. A revocation is a record at `<kind>:<name>`:
-`token:<jti>`, `key:<key id>`, `agent:<name>`, `user:<name>` or `issuer:<URL>`.
+Everything is judged from published state in memory; what a revocation is stands in `standing`.
 """
 
 import asyncio
 import hmac
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,11 +15,13 @@ from joserfc.jwk import Key
 from joserfc.registry import Header
 
 from interlock.contracts.access import ApiKeyRecord, IssuerRecord
-from interlock.contracts.task import Principal, PrincipalKind, digest_of
+from interlock.contracts.task import PrincipalKind, digest_of
 from interlock.errors import Refused, Unavailable
 from interlock.identity import caller, jose
 from interlock.identity.caller import LEEWAY, Caller
-from interlock.identity.jose import Unproven
+from interlock.identity.fetching import Fetching, UnknownKey
+from interlock.identity.jose import Claims, Unproven
+from interlock.identity.standing import EVERY_TENANT, Standing, Unknown
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, StateReader
 
 __all__ = ["KEY_PREFIX", "Caller", "Tokens", "key_set"]
@@ -29,14 +30,8 @@ KEY_PREFIX = "ilk_"
 """An API key is `ilk_<key id>_<secret>`; a key id has no underscore."""
 
 CACHED = 10_000
-ITSELF = frozenset({"token", "key"})
-"""A revocation of these names one credential: it ends it, whatever its issuer's clock said."""
 TOKEN_TYPES = frozenset({None, "jwt", "at+jwt", "application/at+jwt"})
 """RFC 9068 §2.1, and what older issuers write. A statement of ours is no token."""
-
-
-class Unknown(Refused):
-    """A no that rests on published state: final only after `confirm`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,9 @@ class Tokens:
         self._agents = reader.view(AGENTS)
         self._keys = reader.view(API_KEYS)
         self._issuers = reader.view(ISSUERS)
-        self._revocations = reader.view(REVOCATIONS)
-        self._views = (self._agents, self._keys, self._issuers, self._revocations)
+        self._views = (self._agents, self._keys, self._issuers, reader.view(REVOCATIONS))
+        self._standing = Standing(reader)
+        self._fetching = Fetching(reader)
         self._known: dict[bytes, _Known] = {}
         self._key_sets: dict[str, tuple[str, Mapping[str, Key]]] = {}
 
@@ -78,7 +74,31 @@ class Tokens:
             return self._judge(bearer, audience)
         except Unknown:
             await asyncio.gather(*(view.confirm() for view in self._views))
+        try:
             return self._judge(bearer, audience)
+        except UnknownKey as error:
+            if not await self._fetching.fetched(error.record):
+                raise
+            return self._judge(bearer, audience)
+
+    def require_standing(self, who: Caller) -> None:
+        """`Refused` where access that `verify` once found was revoked since, though not where only
+        its time is over: for whatever goes on after a request was let in.
+
+        While published state is stale nothing can be known, and nothing is refused.
+        """
+        if self._reader.fresh:
+            self._standing.require(who)
+
+    def stands(self, who: Caller) -> bool:
+        """For streams, which end with the token: not revoked, and not expired."""
+        if who.expires_at is not None and who.expires_at <= self._now() - LEEWAY:
+            return False
+        try:
+            self.require_standing(who)
+        except Refused:
+            return False
+        return True
 
     def _judge(self, bearer: str, audience: str | None) -> Caller:
         digest = sha256(bearer.encode("utf-8", "surrogatepass")).digest()
@@ -86,7 +106,7 @@ class Tokens:
         known = self._known.pop(digest, None)
         if known is None or known.versions != versions:
             known = self._key(bearer) if bearer.startswith(KEY_PREFIX) else self._token(bearer)
-            self._require_not_revoked(known.caller)
+            self._standing.require(known.caller)
             known = _Known(versions, known.caller, known.audiences)
         expires = known.caller.expires_at
         if expires is not None and expires <= self._now() - LEEWAY:
@@ -113,7 +133,6 @@ class Tokens:
             raise Unknown(
                 "the API key is not known; create one, or use another", code="invalid_token"
             )
-        self._admit(record.principal)
         return _Known(
             (),
             Caller(
@@ -125,6 +144,7 @@ class Tokens:
                 issued_at=record.issued_at,
                 expires_at=record.expires_at,
                 how="key",
+                bound_to=(f"key:{record.key_id}",),
             ),
             None,
         )
@@ -147,9 +167,8 @@ class Tokens:
         except Unproven as error:
             raise Refused(f"the token is not believed: {error}", code="invalid_token") from None
         issued_at, expires_at = caller.times(claims, self._now())
-        tenant = str(claims.get("tenant", "")) if record.tenant == "*" else record.tenant
+        tenant = str(claims.get("tenant", "")) if record.tenant == EVERY_TENANT else record.tenant
         who = caller.principal(record, claims, tenant, self._agents.of(tenant))
-        self._admit(who)
         jti = claims.get("jti")
         return _Known(
             (),
@@ -163,6 +182,7 @@ class Tokens:
                 expires_at=expires_at,
                 how="token",
                 issuer=record.issuer,
+                bound_to=_bound_to(claims, record),
             ),
             self._own_names(caller.audiences(claims), record),
         )
@@ -187,10 +207,7 @@ class Tokens:
             return next(iter(keys.values()))
         key = keys.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise Unknown(
-                "the token is signed with a key that its issuer does not publish",
-                code="invalid_token",
-            )
+            raise UnknownKey(record)
         return key
 
     def _key_set(self, record: IssuerRecord) -> Mapping[str, Key]:
@@ -198,22 +215,6 @@ class Tokens:
         if known is None or known[0] != record.jwks:
             known = self._key_sets[record.issuer] = (record.jwks, key_set(record.jwks))
         return known[1]
-
-    # -- both -----------------------------------------------------------------------------------
-
-    def _admit(self, who: Principal) -> None:
-        try:
-            caller.admit(who, self._agents.get(who.tenant, who.name))
-        except Refused as error:
-            raise Unknown(error.detail, code=error.code) from None
-
-    def _require_not_revoked(self, who: Caller) -> None:
-        for field in _names(who):
-            record = self._revocations.get(who.principal.tenant, field)
-            if record and (
-                record.kind in ITSELF or who.issued_at is None or who.issued_at < record.not_before
-            ):
-                raise Unknown(f"access of `{field}` was revoked", code="revoked")
 
 
 def key_set(jwks: str) -> Mapping[str, Key]:
@@ -237,11 +238,6 @@ def _roles(kind: PrincipalKind, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({*given, "agent"} if kind is PrincipalKind.AGENT else {*given}))
 
 
-def _names(who: Caller) -> Iterator[str]:
-    yield f"{who.how}:{who.token_id}"
-    principal = who.principal
-    yield f"{'agent' if principal.kind is PrincipalKind.AGENT else 'user'}:{principal.name}"
-    if principal.user is not None:
-        yield f"user:{principal.user}"
-    if who.issuer is not None:
-        yield f"issuer:{who.issuer}"
+def _bound_to(claims: Claims, record: IssuerRecord) -> tuple[str, ...]:
+    """What a token of the embedded issuer was got with; nobody else's word for it counts."""
+    return caller.named(claims, "bound_to") if record.tenant == EVERY_TENANT else ()

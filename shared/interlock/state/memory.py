@@ -6,7 +6,7 @@ As with the real one, a reader sees a change when `run` follows it, or after `lo
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from interlock.contracts.message import Model
@@ -23,6 +23,7 @@ class MemoryState:
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str, str], Entry] = {}
         self.away = False
+        self.hints: list[tuple[str, asyncio.Queue[tuple[str, str]]]] = []
 
     def publish(self, kind: Kind[Model], tenant: str, field: str, record: Model | None) -> None:
         """What an owner's store and relay do together: the next version, written."""
@@ -84,6 +85,18 @@ class MemoryStateReader:
         for name, view in self._views.items():
             view.take([entry for entry in self._state.entries.values() if entry.kind == name])
         self._refreshed_at = self._clock()
+
+    async def want(self, kind: Kind[Any], tenant: str, field: str) -> None:
+        self._state.ask()
+        for name, hints in self._state.hints:
+            if name == kind.name:
+                hints.put_nowait((tenant, field))
+
+    async def wanted(self, kind: Kind[Any]) -> AsyncIterator[tuple[str, str]]:
+        hints: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._state.hints.append((kind.name, hints))
+        while True:
+            yield await hints.get()
 
     async def run(self) -> None:
         while True:

@@ -1,8 +1,8 @@
 """Published state: what one service owns and every service must see at once (DESIGN §2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from interlock.contracts.access import (
     AgentRecord,
@@ -97,3 +97,12 @@ class StateReader(Protocol):
 
     async def run(self) -> None:
         """Follow announcements and read the counters every 500 ms, until cancelled."""
+
+    async def want(self, kind: Kind[Any], tenant: str, field: str) -> None:
+        """Tell the owner that a record may be out of date. A hint: it may get lost."""
+
+    def wanted(self, kind: Kind[Any]) -> AsyncIterator[tuple[str, str]]:
+        """For the owner: (tenant, field) of each hint from now on. Anybody may have sent it.
+
+        `Unavailable` ends it.
+        """

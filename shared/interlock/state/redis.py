@@ -5,10 +5,12 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
+import orjson
 import structlog
+from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 
 from interlock.bus.wire import Keyring
@@ -26,6 +28,7 @@ POLL_SECONDS = 0.5
 PATIENCE = 2.0
 """Seconds for one exchange with Redis; a load may take `LOAD_PATIENCE`."""
 LOAD_PATIENCE = 30.0
+HINT = TypeAdapter(tuple[str, str])
 
 
 class RedisStateWriter:
@@ -130,6 +133,21 @@ class RedisStateReader:
                 one.result()  # only a bug ends one
         finally:
             await _end(tasks)
+
+    async def want(self, kind: Kind[Any], tenant: str, field: str) -> None:
+        async with _asking(PATIENCE):
+            hint = orjson.dumps([tenant, field])
+            await self._redis.publish(self._keys.wanted(kind.name), hint)
+
+    async def wanted(self, kind: Kind[Any]) -> AsyncIterator[tuple[str, str]]:
+        try:
+            async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                await channel.subscribe(self._keys.wanted(kind.name))
+                async for message in channel.listen():
+                    with suppress(ValidationError):
+                        yield HINT.validate_json(message["data"])
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"hints cannot be heard: {error}") from error
 
     async def _refresh(self) -> None:
         """Read the counters, and again whatever kind has another one than when it was read."""

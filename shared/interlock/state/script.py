@@ -6,6 +6,7 @@
 | `state-counter:{kind}` | grows with every change of the kind |
 | `state-tenants:{kind}` | set of tenants that ever had an entry |
 | `state-changed` | channel: `{kind, tenant, counter, fields}` as JSON |
+| `state-wanted:{kind}` | channel: `[tenant, field]` as JSON, a reader's hint to the owner |
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ class Keys:
     @property
     def channel(self) -> str:
         return f"{self.prefix}state-changed"
+
+    def wanted(self, kind: str) -> str:
+        return f"{self.prefix}state-wanted:{kind}"
 
     def values(self, kind: str, tenant: str) -> str:
         return f"{self.prefix}state:{tenant}:{kind}"

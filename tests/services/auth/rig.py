@@ -28,7 +28,8 @@ from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
 from interlock.storage.database import Database
 from services.auth.clients import MemoryDiscovery
-from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
+from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey, Proving
+from services.auth.handlers.documents import Documents
 from services.auth.handlers.stating import Stating
 from services.auth.http import Api, OAuth, api_routes, oauth_routes
 from services.auth.store import SqlStore
@@ -102,16 +103,24 @@ class Rig:
         self.store = SqlStore(self.database)
         stating = Stating(Stamp("auth", KEYRING, self.clock))
         self.access = Access(self.store, stating, self.clock, self.random_hex)
-        self.issuers = Issuers(self.store, stating, self.discovery)
+        self.issuers = Issuers(self.store, stating, self.discovery, self.clock)
         self.issuing = Issuing(
             store=self.store,
             stating=stating,
             seal=Seal(KEYRING),
-            tokens=self.tokens,
             now=self.clock,
             random_hex=self.random_hex,
             edge=EDGE,
             lifetime=timedelta(minutes=10),
+        )
+        self.proving = Proving(
+            store=self.store,
+            agents=self.reader.view(AGENTS),
+            tokens=self.tokens,
+            documents=Documents(self.discovery, self.clock),
+            refetch=self.issuers.now_of,
+            now=self.clock,
+            issuer=self.issuing.issuer,
         )
         self.delegations = Delegations(
             store=self.store,
@@ -143,7 +152,7 @@ class Rig:
             self.relay,
             self.tokens,
         )
-        return [*api_routes(api), *oauth_routes(OAuth(self.issuing))]
+        return [*api_routes(api), *oauth_routes(OAuth(self.issuing, self.proving))]
 
     async def key(self, *roles: str, tenant: str = "default", name: str = "olga") -> str:
         """An API key of a person with these roles."""

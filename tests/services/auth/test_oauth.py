@@ -1,6 +1,7 @@
 """The embedded issuer, as OAuth and MCP clients meet it."""
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -26,6 +27,7 @@ from services.auth.store.sealing import Seal
 from tests.services.auth.rig import EDGE, KEYRING, KINDS, NOON, Rig, basic, public, signer
 
 KEY = AgentKey("default", signer("copilot"))
+NUMBERS = count(1)
 GRANT = {"grant_type": "client_credentials"}
 
 
@@ -47,6 +49,7 @@ def assertion(**claims: Any) -> str:
         "sub": "copilot",
         "aud": f"{EDGE}/auth",
         "exp": (NOON + timedelta(minutes=1)).timestamp(),
+        "jti": f"jti-{next(NUMBERS)}",
     } | claims
     return KEY.signer.sign("JWT", values)
 

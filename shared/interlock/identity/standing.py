@@ -1,0 +1,89 @@
+"""Whether access that a token once proved is in force still: pure look-ups in published state.
+
+A revocation is a record at `<kind>:<name>`: `token:<jti>`, `key:<key id>`, `agent:<name>`,
+`user:<name>` or `issuer:<URL>`. Beside it access ends with what it rests on: the registered agent,
+the API key or the agent's own key that the token was got with, the trust in its issuer.
+"""
+
+from collections.abc import Iterator
+
+from interlock.contracts.access import AgentRecord
+from interlock.contracts.task import Principal, PrincipalKind
+from interlock.errors import Refused
+from interlock.identity import caller, jose
+from interlock.identity.caller import Caller
+from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, StateReader
+
+ITSELF = frozenset({"token", "key"})
+"""A revocation of these names one credential: it ends it, whatever its issuer's clock said."""
+EVERY_TENANT = "*"
+"""Where the embedded issuer's record is: its tokens name their own tenant."""
+
+
+class Unknown(Refused):
+    """A no that rests on published state: final only after `confirm`."""
+
+
+class Standing:
+    """Reads published state, never waits."""
+
+    def __init__(self, reader: StateReader) -> None:
+        self._agents = reader.view(AGENTS)
+        self._keys = reader.view(API_KEYS)
+        self._issuers = reader.view(ISSUERS)
+        self._revocations = reader.view(REVOCATIONS)
+
+    def require(self, who: Caller) -> None:
+        """`Unknown` where the access of `who` was revoked, or what it rests on is gone."""
+        principal = who.principal
+        agent = self._agents.get(principal.tenant, principal.name)
+        _admit(principal, agent)
+        if who.issuer is not None and not self._trusted(principal.tenant, who.issuer):
+            raise Unknown("the token's issuer is not trusted any more", code="invalid_token")
+        for one in who.bound_to:
+            if not self._there(one, principal.tenant, agent):
+                raise Unknown(f"the token was got with `{one}`, which is gone", code="revoked")
+        self._require_not_revoked(who)
+
+    def _trusted(self, tenant: str, issuer: str) -> bool:
+        return any(self._issuers.get(one, issuer) is not None for one in (tenant, EVERY_TENANT))
+
+    def _there(self, bound_to: str, tenant: str, agent: AgentRecord | None) -> bool:
+        kind, _, name = bound_to.partition(":")
+        if kind == "key":
+            return self._keys.get(tenant, name) is not None
+        if kind == "jwk":
+            return agent is not None and name in map(_thumbprint, agent.public_keys)
+        if kind == "client":
+            return agent is not None and name == agent.client_id
+        return kind == "issuer" and self._trusted(tenant, name)
+
+    def _require_not_revoked(self, who: Caller) -> None:
+        for field in _names(who):
+            record = self._revocations.get(who.principal.tenant, field)
+            if record and (
+                record.kind in ITSELF or who.issued_at is None or who.issued_at < record.not_before
+            ):
+                raise Unknown(f"access of `{field}` was revoked", code="revoked")
+
+
+def _admit(who: Principal, agent: AgentRecord | None) -> None:
+    try:
+        caller.admit(who, agent)
+    except Refused as error:
+        raise Unknown(error.detail, code=error.code) from None
+
+
+def _names(who: Caller) -> Iterator[str]:
+    yield f"{who.how}:{who.token_id}"
+    principal = who.principal
+    yield f"{'agent' if principal.kind is PrincipalKind.AGENT else 'user'}:{principal.name}"
+    if principal.user is not None:
+        yield f"user:{principal.user}"
+    if who.issuer is not None:
+        yield f"issuer:{who.issuer}"
+    yield from who.bound_to
+
+
+def _thumbprint(jwk: str) -> str:
+    return jose.public_key(jwk).thumbprint()
