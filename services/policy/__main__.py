@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from interlock.bus import Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
-from interlock.state import CATALOGUE
+from interlock.state import CATALOGUE, POLICY
 from services.policy.handlers import Approvals, Bench, Rulebook, Tasks, Words
 from services.policy.http import PolicyDoor, TaskDoor
 from services.policy.settings import Settings
@@ -27,7 +27,8 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     if settings.folder is not None:
         await rulebook.take_folder(settings.tenant, texts)
     decisions = SqlDecisions(database)
-    bench = Bench(host.state(CATALOGUE).view(CATALOGUE), rulebook, host.now)
+    reader = host.state(CATALOGUE, POLICY)
+    bench = Bench(reader.view(CATALOGUE), rulebook, host.now, reader.view(POLICY))
     words = Words(host.stamp, host.signer)
     tasks = Tasks(decisions, bench, words, host.trust, relay.notify)
     approvals = Approvals(decisions, bench, words, tasks)

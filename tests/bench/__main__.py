@@ -1,6 +1,7 @@
 """`make bench`: every figure that the design promises, as ratios against a raw baseline in one run.
 
-`python -m tests.bench [name …]` runs some of: bus, storage, governed, separate, bulk, ledger.
+`python -m tests.bench [name …]` runs some of: bus, storage, governed, separate, bulk, ledger,
+scale.
 """
 
 import subprocess
@@ -13,6 +14,7 @@ BENCHES = {
     "separate": ("tests.bench.governed", "--separate"),
     "bulk": ("tests.bench.bulk",),
     "ledger": ("tests.bench.ledger",),
+    "scale": ("tests.bench.scale",),
 }
 
 

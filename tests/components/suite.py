@@ -108,10 +108,11 @@ class Suite:
 
     def pid(self, name: str) -> int | None:
         """The process of one service (of a separate suite), or `valkey`; None while it is away."""
-        for one in self._everyone()[1:]:
-            if named(one) == name:
-                return one.pid
-        return None
+        return next(iter(self.pids(name)), None)
+
+    def pids(self, name: str) -> list[int]:
+        """All processes of it."""
+        return [one.pid for one in self._everyone()[1:] if named(one) == name]
 
     # -- asking it ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from interlock.contracts.access import PolicySetRecord
 from interlock.contracts.catalogue import ServerRecord
 from interlock.contracts.task import Task
 from interlock.errors import Refused
@@ -21,9 +22,12 @@ class Bench:
     catalogue: View[ServerRecord]
     rulebook: Rulebook
     now: Callable[[], datetime]
+    published: View[PolicySetRecord]
+    """Policy sets that any replica published, this one among them."""
 
     async def rule(self, task: Task, ask: Ask) -> Ruling:
         """The judgement; a *no* only after one more look at what it rests on."""
+        await self.rulebook.keep_up(self.published.version)
         ruling, seen = self._rule(task, ask), self._seen(task)
         if ruling.judgement.verdict is Verdict.DENY:
             await self.confirm()

@@ -30,6 +30,7 @@ class Rulebook:
         self._current: dict[str, PolicyVersion] = {}
         self._loaded = PolicySets(load)
         self._from_folder: dict[str, tuple[str, ...]] = {}
+        self._kept_up = 0
         self._read = Together(self._read_all)
 
     def of(self, tenant: str) -> LoadedPolicies:
@@ -45,6 +46,16 @@ class Rulebook:
     async def refresh(self) -> None:
         """Look for changes by other replicas; `Unavailable` where that is not possible."""
         await self._read(None)
+
+    async def keep_up(self, published: int) -> None:
+        """`refresh`, if since the last time anything was `published` (the view's version).
+
+        What a replica has put in force, and said so, holds for the next decision of all of them;
+        `refresh` now and then is for announcements that get lost.
+        """
+        if published != self._kept_up:
+            await self.refresh()
+            self._kept_up = published
 
     async def put(self, tenant: str, name: str, text: str, by: Principal) -> PolicyVersion:
         """Put a policy in force; `Refused` (`invalid_policy`) names what is wrong and where."""

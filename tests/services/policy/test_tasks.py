@@ -25,7 +25,7 @@ from interlock.contracts.requests import (
 from interlock.contracts.task import PrincipalKind, TaskKind
 from interlock.errors import Forged, Unavailable
 from interlock.identity.statements import verify_grant
-from interlock.state import CATALOGUE
+from interlock.state import CATALOGUE, POLICY
 from interlock.testing import build
 from services.policy.model import State
 from tests.interlock.policy.build import server, tool
@@ -187,6 +187,16 @@ async def test_a_no_is_final_only_after_one_more_look(twin: World) -> None:
     await twin.rulebook.refresh()
     await other.rulebook.permit("sales-copilot", ("crm:read", "crm:export"), (), build.person())
     assert types(await twin.tasks.judge(asked(task("task-2")))) == ["authorized"]
+
+
+async def test_what_another_replica_published_holds_for_the_next_decision(twin: World) -> None:
+    """Without waiting for the next look at the database: a yes is not looked at twice."""
+    other = await twin.replica()
+    assert types(await other.tasks.judge(asked())) == ["authorized"]
+    made = await twin.rulebook.permit("sales-copilot", (), (), build.person())
+    twin.state.publish(POLICY, "acme", "set", made.record)
+    await other.reader.load()  # as an announcement makes it
+    assert types(await other.tasks.judge(asked(task("task-2")))) == ["denied"]
 
 
 async def test_nobody_is_denied_while_published_state_is_away(twin: World) -> None:

@@ -13,7 +13,7 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.task import Principal, Task, TaskKind, request_digest
 from interlock.identity.caller import Caller
 from interlock.identity.statements import Identity, Signer, Trust, sign_identity
-from interlock.state import CATALOGUE
+from interlock.state import CATALOGUE, POLICY
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.storage import Database, migrate
 from interlock.storage.outbox import unpublished_facts
@@ -54,9 +54,14 @@ class World:
         self.now = NOON
         self.stated = 0
         stamp = Stamp("policy", build.KEYRING, lambda: self.now)
-        self.reader = MemoryStateReader(state, [CATALOGUE])
+        self.reader = MemoryStateReader(state, [CATALOGUE, POLICY])
         self.rulebook = Rulebook(sets, stamp, lambda: self.now)
-        self.bench = Bench(self.reader.view(CATALOGUE), self.rulebook, lambda: self.now)
+        self.bench = Bench(
+            self.reader.view(CATALOGUE),
+            self.rulebook,
+            lambda: self.now,
+            self.reader.view(POLICY),
+        )
         words = Words(stamp, SIGNERS["policy"])
         self.tasks = Tasks(decisions, self.bench, words, TRUST, self._stated)
         self.approvals = Approvals(decisions, self.bench, words, self.tasks)
