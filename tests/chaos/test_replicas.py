@@ -71,7 +71,7 @@ def decided(here: World, task: str) -> bool:
 
 
 def state(here: World, task: str) -> tuple[str, str]:
-    told = here.suite.ask("GET", f"/v1/tasks/{task}", None, here.key)
+    told = here.suite.ask("GET", f"/v1/tasks/{task}", None, here.key, wait=0)
     return told["state"], told.get("code", "")
 
 

@@ -34,7 +34,8 @@ class Parked:
     """One that its caller gave up meanwhile."""
 
     def state(self, task: str) -> str:
-        told: dict[str, Any] = self.world.suite.ask("GET", f"/v1/tasks/{task}", None, self.key)
+        path = f"/v1/tasks/{task}"
+        told: dict[str, Any] = self.world.suite.ask("GET", path, None, self.key, wait=0)
         return str(told["state"])
 
     @property
