@@ -1,18 +1,21 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test chaos conformance bench lock
+.PHONY: help setup run demo check test chaos conformance bench lock \
+	secrets up-local smoke image-check
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SUITE := $(VENV)/conformance/ready
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # The newest Python from 3.11 to 3.13 that starts (a pyenv shim may not) and can make a virtualenv.
 SUITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c '$(SUITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install what the lock names, and Interlock itself, into .venv
 
@@ -41,9 +44,22 @@ bench: $(READY) ## measure what DESIGN promises, as ratios in one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock: $(READY) ## write requirements.lock anew (ARGS=--upgrade for newer versions)
-	@$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet $(ARGS) \
-		--universal --python-version 3.11 --all-extras --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+	@$(LOCK) pyproject.toml --all-extras --output-file requirements.lock $(ARGS)
+	@$(LOCK) pyproject.toml --extra kafka --extra otlp --extra postgres --extra sqs \
+		--constraint requirements.lock --output-file deploy/locks/service.lock
+	@echo hatchling | $(LOCK) - --constraint requirements.lock --output-file deploy/locks/build.lock
+
+secrets: $(READY) ## make the keys and passwords that docker-compose.yml needs, once
+	@deploy/secrets.sh
+
+up-local: $(READY) ## run the set of docker-compose.yml as processes, without Docker
+	@$(BIN)/python -m tests.components.local
+
+smoke: $(READY) ## the smoke test of a suite that runs (ARGS="--url http://…")
+	@$(BIN)/python -m tests.smoke $(ARGS)
+
+image-check: $(READY) ## build one image and run it, without Docker (root, buildah; ARGS=policy)
+	@tests/components/image.sh $(ARGS)
 
 # Made again when the lock or pyproject.toml changes; an interrupted setup starts over.
 $(READY): requirements.lock pyproject.toml

@@ -13,7 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import httpx2 as httpx
 from interlock.embedded.tie import die_with_parent
 from interlock.runtime.supervisor import free_port
 from tests.components.required import Missing
+from tests.components.signing_in import client_token, token_of
 from tests.components.suite import answers, until
 
 ROOT = Path(__file__).parents[2]
@@ -53,9 +54,21 @@ class Keycloak:
 
     url: str
     realm: str
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     """What stands in the realm, by the placeholder's name."""
-    admin_password: str
+    admin_password: str = field(repr=False)
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+    log: Path
+
+    def ready(self) -> None:
+        """Wait until the realm is there; `Missing` where it will never be."""
+        found = f"{self.issuer}/.well-known/openid-configuration"
+        try:
+            until(
+                lambda: answers(found) == 200, "Keycloak answers", self.process, self.log, PATIENCE
+            )
+        except RuntimeError as error:
+            raise Missing(str(error)) from None
 
     @property
     def issuer(self) -> str:
@@ -74,20 +87,14 @@ class Keycloak:
         """A user's password."""
         return self.secrets[f"{user.upper()}_PASSWORD"]
 
-    def client_token(self, client: str, secret: str | None = None, **more: str) -> str:
-        """An access token of a client itself (RFC 6749 §4.4); `scope` may be asked for."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": client,
-            "client_secret": secret or self.secret(client),
-            **more,
-        }
-        return _token(self.issuer, form)
+    def client_token(self, client: str, secret: str | None = None, scope: str = "") -> str:
+        """An access token of a client itself; `scope` may be asked for."""
+        return client_token(self.issuer, client, secret or self.secret(client), scope)
 
     def admin_token(self) -> str:
         """Of the server's administrator, who is of realm `master`."""
         form = {"grant_type": "password", "client_id": "admin-cli"}
-        return _token(self.foreign, {**form, "username": ADMIN, "password": self.admin_password})
+        return token_of(self.foreign, {**form, "username": ADMIN, "password": self.admin_password})
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """The admin API's answer; `path` is relative to the realm, as `/clients`."""
@@ -96,13 +103,6 @@ class Keycloak:
             answer = http.request(method, path, json=body, headers=token)
         answer.raise_for_status()
         return answer.json() if answer.content else None
-
-
-def _token(issuer: str, form: Mapping[str, str]) -> str:
-    answer = httpx.post(f"{issuer}/protocol/openid-connect/token", data=dict(form), timeout=30)
-    answer.raise_for_status()
-    token: str = answer.json()["access_token"]
-    return token
 
 
 def filled(realm: Path) -> tuple[str, dict[str, str]]:
@@ -120,16 +120,27 @@ def keycloak(folder: Path, realm: Path = REALM) -> Iterator[Keycloak]:
     (folder / "data" / "import").mkdir(parents=True)
     (folder / "data" / "import" / realm.name).write_text(text, "utf-8")
     with running(folder, made=made, realm=name) as server:
+        server.ready()
         yield server
 
 
 @contextmanager
-def running(folder: Path, *, made: Mapping[str, str], realm: str) -> Iterator[Keycloak]:
-    """A server whose home is `folder`; it imports the realms in `data/import` there."""
+def running(
+    folder: Path,
+    *,
+    made: Mapping[str, str],
+    realm: str,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Keycloak]:
+    """A server whose home is `folder`; it imports the realms in `data/import` there.
+
+    It is on its way: `Keycloak.ready` waits.
+    """
     for part in ("conf", "lib", "providers", "themes", "version.txt"):
-        (folder / part).symlink_to(distribution() / part)
-    port, password = free_port(), secrets.token_hex(16)
-    url, log = f"http://127.0.0.1:{port}", folder / "log"
+        if not (folder / part).exists():
+            (folder / part).symlink_to(distribution() / part)
+    port, password = port or free_port(), secrets.token_hex(16)
     options = (
         "--optimized",
         "--cache=local",
@@ -140,32 +151,27 @@ def running(folder: Path, *, made: Mapping[str, str], realm: str) -> Iterator[Ke
         f"--http-management-port={free_port()}",
         "--import-realm",
     )
-    with log.open("w") as out, _java(folder, out, ("start", *options), password) as process:
+    admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": password}
+    told, log = admin | dict(env or {}), folder / "log"
+    with log.open("w") as out, _java(folder, out, ("start", *options), told) as process:
         try:
-            try:
-                found = f"{url}/realms/{realm}/.well-known/openid-configuration"
-                until(lambda: answers(found) == 200, "Keycloak answers", process, log, PATIENCE)
-            except RuntimeError as error:
-                raise Missing(str(error)) from None
-            yield Keycloak(url, realm, made, password)
+            yield Keycloak(f"http://127.0.0.1:{port}", realm, made, password, process, log)
         finally:
             process.kill()  # all that it has is in memory
             process.wait()
 
 
-def _java(home: Path, out: Any, words: tuple[str, ...], password: str) -> "subprocess.Popen[bytes]":
+def _java(
+    home: Path, out: Any, words: tuple[str, ...], env: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
     """Keycloak's command as its script runs it, but as a child of ours."""
-    environment = os.environ | {
-        "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN,
-        "KC_BOOTSTRAP_ADMIN_PASSWORD": password,
-    }
     where = (f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}")
     jar = ("-cp", str(home / "lib" / "quarkus-run.jar"))
     return subprocess.Popen(
         ["java", *JAVA, *where, *jar, "io.quarkus.bootstrap.runner.QuarkusEntryPoint", *words],
         stdout=out,
         stderr=out,
-        env=environment,
+        env=os.environ | dict(env),
         preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - no threads
     )
 
@@ -207,6 +213,6 @@ def _fetch(folder: Path) -> None:
 def _build(folder: Path) -> None:
     """Its settings of build time, once, rather than at each start."""
     log = folder / "build.log"
-    with log.open("w") as out, _java(folder, out, ("build", *BUILT_WITH), "") as process:
+    with log.open("w") as out, _java(folder, out, ("build", *BUILT_WITH), {}) as process:
         if process.wait(PATIENCE) != 0:
             raise Missing(f"Keycloak could not be built: {log.read_text()[-500:]}")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,16 +28,49 @@ UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off"
 @contextmanager
 def postgres() -> Iterator[str]:
     """The URL of a running server's `postgres` database. Missing if none is installed."""
-    binaries, user = _binaries(), _user()
     home = Path(tempfile.mkdtemp(prefix="interlock-pg-"))
     try:
-        if user is not None:
-            shutil.chown(home, user)
-        _make(binaries, home, user)
-        with _run(binaries, home, user):
+        with kept(home, 5432, "listen_addresses=", *UNSAFE_BUT_FAST):
             yield f"postgresql+asyncpg://interlock@/postgres?host={home}"
     finally:
         shutil.rmtree(home)
+
+
+@contextmanager
+def kept(home: Path, port: int, *settings: str) -> Iterator[None]:
+    """A server whose data stay in `home`, where its socket is; at `port` passwords are asked for.
+
+    Missing if none is installed.
+    """
+    binaries, user = _binaries(), _user()
+    if user is not None:
+        shutil.chown(home, user)
+    if not (home / "data").exists():
+        _make(binaries, home, user)
+    with _run(binaries, home, user, (f"port={port}", *settings)):
+        yield
+
+
+def query(home: Path, port: int, *options: str) -> str:
+    """What `psql` says at the socket of a server in `home`, as its owner."""
+    command = (
+        _binaries() / "psql",
+        "-h",
+        home,
+        "-p",
+        str(port),
+        "-U",
+        "interlock",
+        "-d",
+        "postgres",
+    )
+    ran = subprocess.run(
+        [*command, "-v", "ON_ERROR_STOP=1", "-qtA", *options],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.strip()
 
 
 @asynccontextmanager
@@ -76,7 +109,8 @@ def _user() -> str | None:
 
 
 def _make(binaries: Path, home: Path, user: str | None) -> None:
-    settings = ("-U", "interlock", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+    auth = ("--auth-local=trust", "--auth-host=scram-sha-256")
+    settings = ("-U", "interlock", *auth, "--encoding=UTF8", "--locale=C", "--no-sync")
     made = subprocess.run(
         [str(binaries / "initdb"), "-D", str(home / "data"), *settings],
         user=user,
@@ -90,10 +124,10 @@ def _make(binaries: Path, home: Path, user: str | None) -> None:
 
 
 @contextmanager
-def _run(binaries: Path, home: Path, user: str | None) -> Iterator[None]:
+def _run(binaries: Path, home: Path, user: str | None, settings: Sequence[str]) -> Iterator[None]:
     log = home / "log"
-    settings = ("listen_addresses=", f"unix_socket_directories={home}", *UNSAFE_BUT_FAST)
-    flags = [part for setting in settings for part in ("-c", setting)]
+    told = (f"unix_socket_directories={home}", *settings)
+    flags = [part for setting in told for part in ("-c", setting)]
     with (
         log.open("w") as out,
         subprocess.Popen(
@@ -106,16 +140,16 @@ def _run(binaries: Path, home: Path, user: str | None) -> Iterator[None]:
         ) as server,
     ):
         try:
-            _await(binaries, home, server)
+            _await(binaries, home, server, settings[0].partition("=")[2])
             yield
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(PATIENCE)
 
 
-def _await(binaries: Path, home: Path, server: subprocess.Popen[bytes]) -> None:
+def _await(binaries: Path, home: Path, server: subprocess.Popen[bytes], port: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    asked = [str(binaries / "pg_isready"), "--quiet", "--host", str(home)]
+    asked = [str(binaries / "pg_isready"), "--quiet", "--host", str(home), "--port", port]
     while subprocess.run(asked, check=False).returncode != 0:
         if server.poll() is not None or time.monotonic() > deadline:
             raise Missing(f"the server did not start: {(home / 'log').read_text().strip()}")
