@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from interlock.bus import Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
-from interlock.state import CATALOGUE, ISSUERS, POLICY
+from interlock.state import CATALOGUE, ISSUERS, POLICY, TOOLSETS
 from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls
@@ -58,7 +58,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
 @asynccontextmanager
 async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterator[Parts]:
     """The gateway on a store."""
-    reader = host.state(CATALOGUE, POLICY, ISSUERS)
+    reader = host.state(CATALOGUE, POLICY, ISSUERS, TOOLSETS)
     waiters = Waiters(host.stopping)
     sweeps = Sweeps(store, host.bus, host.stamp, host.now)
     refusals = Refusals(host.bus, host.stamp, new_id)
@@ -121,7 +121,9 @@ def _tasks(host: Host, store: Snapshots, sweeps: Sweeps, reader: StateReader) ->
         store=store,
         bus=host.bus,
         sweeps=sweeps,
-        visible=Visible(reader.view(CATALOGUE), reader.view(POLICY), host.now),
+        visible=Visible(
+            reader.view(CATALOGUE), reader.view(POLICY), reader.view(TOOLSETS), host.now
+        ),
         stamp=host.stamp,
         signer=host.signer,
         now=host.now,
@@ -131,7 +133,11 @@ def _tasks(host: Host, store: Snapshots, sweeps: Sweeps, reader: StateReader) ->
 
 
 def _mcp_routes(mcp: McpDoor) -> list[BaseRoute]:
-    return [Route("/mcp", mcp), Route("/servers/{name}/mcp", mcp)]
+    return [
+        Route("/mcp", mcp),
+        Route("/servers/{name}/mcp", mcp),
+        Route("/toolsets/{toolset}/mcp", mcp),
+    ]
 
 
 def _metadata(host: Host, settings: Settings, reader: StateReader) -> list[Route]:

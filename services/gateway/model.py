@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
@@ -73,6 +74,25 @@ class Unpublished:
 
     place: Place
     raw: Raw
+
+
+class Front(NamedTuple):
+    """What a route of MCP shows: one server, one toolset, or all of the caller's catalogue."""
+
+    server: str | None = None
+    toolset: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Of its endpoint. Names may be any text, and it stands in headers."""
+        if self.server is not None:
+            return f"/servers/{quote(self.server, safe='')}/mcp"
+        if self.toolset is not None:
+            return f"/toolsets/{quote(self.toolset, safe='')}/mcp"
+        return "/mcp"
+
+
+ALL = Front()
 
 
 @dataclass(frozen=True, slots=True)

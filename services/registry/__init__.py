@@ -1,4 +1,4 @@
-"""Registry: the catalogue of servers and tools, and its lifecycle.
+"""Registry: the catalogue of servers and tools, its lifecycle, and sets of tools.
 
 Decides which move of a server is legal and which tool definitions are believed.
 Reads `task.events` (how its `inspect` tasks ended).

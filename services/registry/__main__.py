@@ -9,10 +9,10 @@ from interlock.bus import Group, Limits
 from interlock.contracts.task import TaskKind
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
-from services.registry.handlers import Registry
-from services.registry.http import Door, routes
+from services.registry.handlers import Registry, Toolsets
+from services.registry.http import Door, ToolsetDoor, routes, toolset_routes
 from services.registry.settings import Settings
-from services.registry.store import METADATA, SqlServers
+from services.registry.store import METADATA, SqlServers, SqlToolsets
 
 
 @asynccontextmanager
@@ -21,8 +21,10 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     settings = Settings()
     database = await host.database(METADATA)
     relay = host.relay(database)
+    servers = SqlServers(database)
+    toolsets = Toolsets(SqlToolsets(database), servers, host.stamp)
     registry = Registry(
-        servers=SqlServers(database),
+        servers=servers,
         stamp=host.stamp,
         signer=host.signer,
         now=host.now,
@@ -36,7 +38,10 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await asyncio.sleep(settings.sweep_seconds)
 
     yield Parts(
-        http=routes(Door(registry, relay, host.tokens, settings.wait_limit)),
+        http=[
+            *routes(Door(registry, relay, host.tokens, settings.wait_limit)),
+            *toolset_routes(ToolsetDoor(toolsets, relay, host.tokens)),
+        ],
         group=Group(
             "registry", registry.routes(), wants=about_an_inspection, limits=Limits(linger=0.05)
         ),

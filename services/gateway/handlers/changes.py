@@ -13,6 +13,7 @@ from datetime import datetime
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.shelves import Shelf, Shelves
 from services.gateway.handlers.visible import Visible
+from services.gateway.model import Front
 
 LOOK_SECONDS = 0.5
 """As often as published state itself is looked at (DESIGN §2)."""
@@ -22,7 +23,7 @@ TOOLS, PROMPTS, RESOURCES = "tools", "prompts", "resources"
 @dataclass(eq=False)
 class _Listening:
     caller: Caller
-    server: str | None
+    front: Front
     tell: Callable[[str], None]
     over: Callable[[], None]
     seen: dict[str, int]
@@ -48,13 +49,13 @@ class Changes:
     def listening(
         self,
         caller: Caller,
-        server: str | None,
+        front: Front,
         tell: Callable[[str], None],
         over: Callable[[], None],
     ) -> Iterator[None]:
         """`tell` is called with the name of a list that has changed since; `over` when the token
         ends, or the process."""
-        one = _Listening(caller, server, tell, over, {})
+        one = _Listening(caller, front, tell, over, {})
         one.seen = self._seen(one)
         self._listening.add(one)
         try:
@@ -89,7 +90,7 @@ class Changes:
 
     def _seen(self, one: _Listening) -> dict[str, int]:
         """A fingerprint of each list; good enough to tell that one is not the same any more."""
-        tools = self._visible.of(one.caller, one.server)
+        tools = self._visible.of(one.caller, one.front)
         return {
             TOOLS: hash(tuple((offer.qualified, offer.tool.digest) for offer in tools)),
             PROMPTS: self._shelf(one, (Shelf.PROMPTS,)),
@@ -100,7 +101,7 @@ class Changes:
         listed = [
             (item.server.name, item.record.name, item.record.digest)
             for shelf in shelves
-            for item in self._shelves.of(one.caller, shelf, one.server)
+            for item in self._shelves.of(one.caller, shelf, one.front)
         ]
         return hash(tuple(listed))
 

@@ -14,7 +14,7 @@ from interlock.identity.tokens import Caller
 from interlock.policy import Question, may_ask
 from services.gateway.decide import uris
 from services.gateway.handlers.visible import Visible
-from services.gateway.model import Feature, Listed
+from services.gateway.model import ALL, Feature, Front, Listed
 
 
 class Shelf(StrEnum):
@@ -41,10 +41,12 @@ class Shelves:
     def __init__(self, visible: Visible) -> None:
         self._visible = visible
 
-    def of(self, caller: Caller, shelf: Shelf, server: str | None = None) -> Sequence[Listed]:
-        """What a caller may ask for, by server and name."""
+    def of(self, caller: Caller, shelf: Shelf, front: Front = ALL) -> Sequence[Listed]:
+        """What a caller may ask for, by server and name. A toolset is of tools only."""
+        if front.toolset is not None:
+            return []
         shown = self._visible.shown(caller, shelf.value, lambda: self._judge(caller, shelf))
-        return [one for one in shown if server is None or one.server.name == server]
+        return [one for one in shown if front.server in (None, one.server.name)]
 
     def definition(self, record: FeatureRecord) -> Mapping[str, Any]:
         """As the upstream has it. Whoever changes it copies it."""

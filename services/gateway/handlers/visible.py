@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from interlock.contracts.access import PolicySetRecord
-from interlock.contracts.catalogue import ServerRecord
+from interlock.contracts.catalogue import ServerRecord, ToolsetRecord
 from interlock.contracts.ids import QUALIFIER, Digest
 from interlock.errors import Refused
 from interlock.identity.tokens import Caller
 from interlock.policy import Asker, LoadedPolicies, PolicySets, load, may_see
 from interlock.state.port import View
 from services.gateway.decide.schema import Validator, validator_of
-from services.gateway.model import Offer
+from services.gateway.model import ALL, Front, Offer
 
 KEPT = 4096
 LONGEST = timedelta(seconds=60)
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class _Shown(NamedTuple):
-    versions: tuple[int, int]
+    versions: tuple[int, ...]
     until: datetime
     what: Sequence[Any]
 
@@ -44,10 +44,12 @@ class Visible:
         self,
         catalogue: View[ServerRecord],
         policies: View[PolicySetRecord],
+        toolsets: View[ToolsetRecord],
         now: Callable[[], datetime],
     ) -> None:
         self._catalogue = catalogue
         self._policies = policies
+        self._toolsets = toolsets
         self.now = now
         self._sets = PolicySets(load)
         self._shown: dict[tuple[Any, ...], _Shown] = {}
@@ -83,19 +85,35 @@ class Visible:
             raise Refused(f"there is no server `{name[:200]}`", code="not_found")
         return found
 
+    async def toolset(self, tenant: str, name: str) -> ToolsetRecord:
+        """The toolset; `Refused` (`not_found`) unless the tenant has it."""
+        found = self._toolsets.get(tenant, name)
+        if found is None:
+            await self._toolsets.confirm()
+            found = self._toolsets.get(tenant, name)
+        if found is None:
+            raise Refused(f"there is no toolset `{name[:200]}`", code="not_found")
+        return found
+
     def servers(self, tenant: str) -> Sequence[ServerRecord]:
         """The tenant's servers, by name."""
         return [server for _, server in sorted(self._catalogue.of(tenant).items())]
 
-    def of(self, caller: Caller, server: str | None = None) -> Sequence[Offer]:
+    def of(self, caller: Caller, front: Front = ALL) -> Sequence[Offer]:
         """What a call of may be allowed or held, in the order of its names."""
         offers = self.shown(caller, "tools", lambda: self._judge(caller))
-        return [one for one in offers if server is None or one.server.name == server]
+        if front.server is not None:
+            return [one for one in offers if one.server.name == front.server]
+        if front.toolset is None:
+            return offers
+        found = self._toolsets.get(caller.principal.tenant, front.toolset)
+        held = set() if found is None else {one.qualified for one in found.tools}
+        return [one for one in offers if one.qualified in held]
 
     @property
-    def versions(self) -> tuple[int, int]:
+    def versions(self) -> tuple[int, ...]:
         """Grow with everything that lists rest on."""
-        return self._policies.version, self._catalogue.version
+        return self._policies.version, self._catalogue.version, self._toolsets.version
 
     def shown(self, caller: Caller, what: str, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
         """What `judge` says, asked once for a caller, a policy version and a catalogue version."""

@@ -9,6 +9,7 @@ from mcp.server import ServerRequestContext
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.calls import Progress, Wanted
 from services.gateway.handlers.features import WantedFeature
+from services.gateway.model import Front
 
 CALL = "tools/call"
 MODERN = "2026-07-28"
@@ -21,8 +22,7 @@ class Exchange:
     """One request, as the protocol's handlers find it in the scope's state."""
 
     caller: Caller
-    server: str | None
-    """The one server that is looked at; None: all of the caller's catalogue."""
+    front: Front
     message: Mapping[str, Any]
     wanted: Wanted | None = None
     """What a `tools/call` wants, where it is one."""
@@ -30,6 +30,11 @@ class Exchange:
     """What a read, a prompt or a completion wants, where it is one."""
     refusal: str = "`name` is a string and `arguments` an object"
     """Why it is none."""
+
+    @property
+    def server(self) -> str | None:
+        """The one server that is looked at."""
+        return self.front.server
 
 
 def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:

@@ -45,6 +45,8 @@ class FeatureReader:
     async def read(self, exchange: Exchange, text: str, trace: str | None) -> Exchange:
         """With what is wanted, or why nothing can be. `text` is the whole message's."""
         params = exchange.message["params"]
+        if exchange.front.toolset is not None:
+            return replace(exchange, refusal="a toolset offers tools, and nothing else")
         try:
             if exchange.message["method"] == READ:
                 wanted = await self._resource(exchange, params)
@@ -119,7 +121,7 @@ class FeatureProtocol:
         """What the caller may ask for, in the order of its names."""
         exchange = exchange_of(ctx)
         shelf, member, key = LISTS[ctx.method]
-        listed = self._shelves.of(exchange.caller, shelf, exchange.server)
+        listed = self._shelves.of(exchange.caller, shelf, exchange.front)
         named = sorted(((_name(shelf, one, exchange), one) for one in listed), key=_first)
         page, more = page_of(named, (ctx.params or {}).get("cursor"))
         shown = [{**self._shelves.definition(one.record), key: name} for name, one in page]

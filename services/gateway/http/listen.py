@@ -56,6 +56,6 @@ class Listen:
         exchange, feed = exchange_of(ctx), _Feed()
         stream = ListenHandler(feed, max_buffered_events=MOST_WAITING)
         with self._changes.listening(
-            exchange.caller, exchange.server, lambda name: feed.tell(EVENTS[name]), stream.close
+            exchange.caller, exchange.front, lambda name: feed.tell(EVENTS[name]), stream.close
         ):
             return await stream(ctx, params)

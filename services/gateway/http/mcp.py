@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +26,7 @@ from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.exchange import CALL, EXCHANGE, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
-from services.gateway.model import Feature, Offer
+from services.gateway.model import Feature, Front, Offer
 
 INVALID_REQUEST = -32600
 
@@ -69,13 +68,13 @@ class McpDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        server: str | None = scope["path_params"].get("name")
-        resource = self._resource(server)
+        front = Front(scope["path_params"].get("name"), scope["path_params"].get("toolset"))
+        resource = self._tasks.url + front.path
         try:
-            body = await self._admit(request, resource, server)
-            exchange = await self._exchange(request, resource, server, body)
+            body = await self._admit(request, resource, front)
+            exchange = await self._exchange(request, resource, front, body)
         except Refused as error:
-            self._refusals.note(error, scope["state"].get("caller"), server)
+            self._refusals.note(error, scope["state"].get("caller"), front.server)
             await refused(error)(scope, receive, send)
             return
         except InterlockError as error:
@@ -102,23 +101,23 @@ class McpDoor:
 
         return watched
 
-    def _resource(self, server: str | None) -> str:
-        return f"{self._tasks.url}/mcp" if server is None else server_url(self._tasks.url, server)
-
-    async def _admit(self, request: Request, resource: str, server: str | None) -> bytes:
+    async def _admit(self, request: Request, resource: str, front: Front) -> bytes:
         """Authentication before anything else is read; before it, whether we are meant at all."""
         request.scope.setdefault("state", {})
         self._reached.require_host(request.headers.getlist("host"))
         caller = await authenticate(request, self._tokens, resource=resource, scopes=self._scopes)
         self._reached.require_origin(request.headers.get("origin"))
-        if server is not None:
-            await self._tasks.visible.server(caller.principal.tenant, server)
+        tenant = caller.principal.tenant
+        if front.server is not None:
+            await self._tasks.visible.server(tenant, front.server)
+        if front.toolset is not None:
+            await self._tasks.visible.toolset(tenant, front.toolset)
         if request.method != "POST":
             return b""
         return await read_body(request, self._body_limit)
 
     async def _exchange(
-        self, request: Request, resource: str, server: str | None, body: bytes
+        self, request: Request, resource: str, front: Front, body: bytes
     ) -> Exchange | Response:
         """The request read strictly; what is no JSON object is the protocol's to refuse."""
         caller: Caller = request.state.caller
@@ -129,10 +128,10 @@ class McpDoor:
         except Refused as error:
             loose = _loose(body)
             if not isinstance(loose, dict):
-                return Exchange(caller, server, {})
-            self._refusals.note(error, caller, server)
+                return Exchange(caller, front, {})
+            self._refusals.note(error, caller, front.server)
             return jsonrpc_error(loose.get("id"), INVALID_REQUEST, error.detail)
-        return await self._read(Exchange(caller, server, message), request, resource, text)
+        return await self._read(Exchange(caller, front, message), request, resource, text)
 
     async def _read(
         self, exchange: Exchange, request: Request, resource: str, text: str
@@ -149,8 +148,7 @@ class McpDoor:
         if not isinstance(name, str) or not isinstance(arguments, dict | None):
             return exchange
         try:
-            where = (exchange.server, name) if exchange.server is not None else split(name)
-            offer = await self._tasks.visible.find(caller.principal.tenant, *where)
+            offer = await self._offer(exchange, name)
         except Refused as error:
             self._refusals.note(error, caller, exchange.server, name[:128])
             return replace(exchange, refusal=error.detail)
@@ -158,6 +156,18 @@ class McpDoor:
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
         return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace))
+
+    async def _offer(self, exchange: Exchange, name: str) -> Offer:
+        """The tool of that name; `Refused` (`not_found`) where the route does not have it."""
+        front, visible = exchange.front, self._tasks.visible
+        tenant = exchange.caller.principal.tenant
+        where = (front.server, name) if front.server is not None else split(name)
+        if front.toolset is not None:
+            toolset = await visible.toolset(tenant, front.toolset)
+            if not toolset.has(*where):
+                told = f"toolset `{toolset.name}` does not have tool `{name[:200]}`"
+                raise Refused(told, code="not_found")
+        return await visible.find(tenant, *where)
 
     async def _feature(
         self, exchange: Exchange, resource: str, text: str, trace: str | None
@@ -177,11 +187,6 @@ class McpDoor:
             self._tasks.require_scopes(caller, offer)
         except Refused as error:
             raise challenged(error, resource, offer.scopes) from None
-
-
-def server_url(url: str, server: str) -> str:
-    """The MCP endpoint of one server alone. `server` may be any text: it stands in headers."""
-    return f"{url}/servers/{quote(server, safe='')}/mcp"
 
 
 def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:

@@ -77,7 +77,7 @@ class Protocol:
         return result
 
     def _offers(self, exchange: Exchange) -> Sequence[Offer]:
-        return self._visible.of(exchange.caller, exchange.server)
+        return self._visible.of(exchange.caller, exchange.front)
 
     def _definition(self, name: str, offer: Offer) -> dict[str, Any]:
         return {**self._visible.tool(offer).definition, "name": name}

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import access, audit, bus, dead, deploy, policy, servers, status, suite, tasks
+from interlock.cli import (
+    access,
+    audit,
+    bus,
+    dead,
+    deploy,
+    policy,
+    servers,
+    status,
+    suite,
+    tasks,
+    toolsets,
+)
 from interlock.cli.connection import target
 
 app = typer.Typer(
@@ -19,6 +31,7 @@ suite.add_to(app)
 deploy.add_to(app)
 status.add_to(app)
 app.add_typer(servers.app, name="server")
+app.add_typer(toolsets.app, name="toolset")
 app.add_typer(access.agents, name="agent")
 app.add_typer(access.keys, name="key")
 app.add_typer(tasks.app, name="task")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from interlock.contracts.ids import Digest, ServerName, TenantId, ToolName
+from interlock.contracts.ids import QUALIFIER, Digest, ServerName, TenantId, ToolName
 from interlock.contracts.message import Model
 
 
@@ -145,6 +145,34 @@ class ServerRecord(Model):
     def scopes_for(self, tool: ToolRecord) -> tuple[str, ...]:
         """All scopes that a call of `tool` requires."""
         return tuple(sorted({*self.required_scopes, *tool.required_scopes}))
+
+
+class ToolRef(Model):
+    """A tool by its server and its name there."""
+
+    server: ServerName
+    tool: ToolName
+
+    @property
+    def qualified(self) -> str:
+        """Its name where many servers share one list."""
+        return f"{self.server}{QUALIFIER}{self.tool}"
+
+
+class ToolsetRecord(Model):
+    """A curated, bounded set of tools that is offered as if it were one server.
+
+    It gives nobody a right: policy decides on each call as it does everywhere.
+    """
+
+    tenant: TenantId
+    name: ServerName
+    description: str = ""
+    tools: tuple[ToolRef, ...]
+
+    def has(self, server: str, tool: str) -> bool:
+        """Whether it holds that tool."""
+        return any((one.server, one.tool) == (server, tool) for one in self.tools)
 
 
 class Inspection(Model):

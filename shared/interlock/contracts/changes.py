@@ -83,6 +83,21 @@ class ServerMoved(StateChanged):
     reason: str = ""
 
 
+class ToolsetPublished(StateChanged):
+    """A curated set of tools is offered from now on."""
+
+    type = "interlock.toolset.published.v1"
+
+    record_digest: Digest
+    tools: tuple[str, ...] = ()
+
+
+class ToolsetRetired(StateChanged):
+    """It is offered no longer."""
+
+    type = "interlock.toolset.retired.v1"
+
+
 class PolicyPublished(StateChanged):
     """A new policy set is in force; `record_digest` pins rules and permissions."""
 

@@ -44,6 +44,8 @@ MESSAGES = _by_type(
     changes.ServerRegistered,
     changes.ServerInspected,
     changes.ServerMoved,
+    changes.ToolsetPublished,
+    changes.ToolsetRetired,
     changes.PolicyPublished,
     changes.DeadLetterRedriven,
     changes.DeadLetterDropped,

@@ -11,7 +11,7 @@ from interlock.contracts.access import (
     PolicySetRecord,
     RevocationRecord,
 )
-from interlock.contracts.catalogue import ServerRecord
+from interlock.contracts.catalogue import ServerRecord, ToolsetRecord
 from interlock.contracts.message import Model
 
 R = TypeVar("R", bound=Model)
@@ -29,6 +29,8 @@ class Kind(Generic[R_co]):
 
 CATALOGUE = Kind("catalogue", "registry", ServerRecord)
 """Field: the server's name."""
+TOOLSETS = Kind("toolsets", "registry", ToolsetRecord)
+"""Field: the toolset's name."""
 AGENTS = Kind("agents", "auth", AgentRecord)
 """Field: the agent's name."""
 API_KEYS = Kind("api_keys", "auth", ApiKeyRecord)

@@ -37,7 +37,7 @@ from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
 from interlock.runtime.service import Parts
 from interlock.runtime.settings import SuiteSettings
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces, open_traces
@@ -46,7 +46,7 @@ from services.gateway.__main__ import parts
 from services.gateway.settings import Settings
 from services.gateway.store import MemorySnapshots, Shared, Snapshots
 
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS)
 T = TypeVar("T")
 SCHEMA = {
     "type": "object",

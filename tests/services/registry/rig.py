@@ -18,16 +18,16 @@ from interlock.contracts.task import Task, digest_of
 from interlock.identity.statements import Signer
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
 from interlock.storage.database import Database
 from interlock.testing.build import KEYRING, NOON, noon, person, sent
-from services.registry.handlers import Registry
-from services.registry.http import Door, routes
-from services.registry.store import SqlServers
+from services.registry.handlers import Registry, Toolsets
+from services.registry.http import Door, ToolsetDoor, routes, toolset_routes
+from services.registry.store import SqlServers, SqlToolsets
 
 EDGE = "https://interlock.example"
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS)
 
 
 @dataclass
@@ -50,6 +50,9 @@ class Rig:
             now=noon,
             inspect_within=timedelta(minutes=1),
         )
+        self.toolsets = Toolsets(
+            SqlToolsets(self.database), self.registry.servers, self.registry.stamp
+        )
         self.tokens = Tokens(self.reader, audiences=(EDGE,), now=noon)
 
     def client(self, name: str, *roles: str) -> httpx2.AsyncClient:
@@ -65,7 +68,9 @@ class Rig:
         )
         self.state.publish(API_KEYS, "acme", name, record)
         door = Door(self.registry, self.relay, self.tokens, self.wait_limit)
-        app = Starlette(routes=[Mount("/registry", routes=routes(door))])
+        sets = ToolsetDoor(self.toolsets, self.relay, self.tokens)
+        both = [*routes(door), *toolset_routes(sets)]
+        app = Starlette(routes=[Mount("/registry", routes=both)])
         return httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
             base_url=f"{EDGE}/registry",

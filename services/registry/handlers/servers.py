@@ -1,4 +1,4 @@
-"""Fetch, decide, keep: what the registry does at its door and on the bus."""
+"""Servers: registered, inspected, moved through their lifecycle."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Every rule of the registry, as functions of their arguments."""
+"""What becomes of a server: its lifecycle, its likes, and which definitions are believed."""
 
 import json
 import re

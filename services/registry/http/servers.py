@@ -1,4 +1,4 @@
-"""The registry's door: register, look up, edit and move servers."""
+"""The registry's door for servers: register, look up, edit and move them."""
 
 import asyncio
 from datetime import date
