@@ -100,6 +100,8 @@ CHECKPOINTS = Table(
 R = RECORDS.c
 ENTRY = tuple(field.name for field in fields(Entry))
 INDEX = tuple(field.name for field in fields(model.Index))
+FEW = 32
+"""Records that are appended sooner than a thread is woken for them."""
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
 
 # Each batch runs these; built anew they would cost as much as they do.
@@ -159,7 +161,8 @@ class SqlLedger:
         for one in kept:
             shard = self.origin.shard_of(one.entry.tenant, one.entry.subject)
             shards.setdefault(shard, {}).setdefault(one.entry.event_id, one)
-        return await self.database.run(lambda connection: _append(connection, shards))
+        how = self.database.quick if len(kept) <= FEW else self.database.run
+        return await how(lambda connection: _append(connection, shards))
 
     async def heads(self) -> list[Head]:
         """The ends of all shards, at one moment."""

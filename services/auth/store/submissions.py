@@ -62,7 +62,7 @@ class SqlSubmissions:
         self._database = database
 
     async def once(self, judged: Sequence[Judged], now: datetime) -> Sequence[Effects]:
-        return await self._database.run(lambda connection: _once(connection, judged, now))
+        return await self._database.quick(lambda connection: _once(connection, judged, now))
 
     async def forget(self, before: datetime) -> None:
         statement = delete(SUBMISSIONS).where(SUBMISSIONS.c.judged_at < before)

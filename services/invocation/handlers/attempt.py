@@ -37,13 +37,22 @@ GRACE_SECONDS = 5.0
 """Beyond its timeout, for a client to give up by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How a job came into our hands."""
+
+    since: float
+    """When its claim began, on the loop's clock."""
+    kept: "asyncio.Future[bool] | None" = None
+    """Whether the claim would survive a power cut, as soon as that is known; None: it would."""
+
+
 @dataclass(eq=False)
 class Holding:
     """A job in hand."""
 
     job: Job
-    since: float
-    """When its claim began, on the loop's clock."""
+    claim: Claim
     control: Control | None = None
     interrupted: bool = False
     """The service stops and can wait no longer."""

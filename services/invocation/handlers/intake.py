@@ -12,6 +12,7 @@ from interlock.errors import Forged, Unreadable
 from interlock.identity.statements import Trust, require_arguments, verify_grant
 from services.invocation import decide
 from services.invocation.handlers.around import Around, ended_as
+from services.invocation.handlers.attempt import Claim
 from services.invocation.handlers.ends import Ends
 from services.invocation.handlers.worker import Worker
 from services.invocation.model import Control, State
@@ -106,17 +107,27 @@ class Intake:
 
     async def _inserted(self, entries: Sequence[Entry]) -> Sequence[Known | None]:
         """Insert them; what there is room for is claimed with that, and begun at once."""
-        since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        kept: asyncio.Future[bool] = loop.create_future()
         offered = [self._claimed(entry) for entry in entries]
+        begun = False
+
+        def begin(found: Sequence[Known | None]) -> None:
+            nonlocal begun
+            begun = True
+            for entry, there in zip(offered, found, strict=True):
+                self._begin(entry, there, Claim(since, kept))
+
         try:
-            found = await self._around.journal.insert(offered)
+            found = await self._around.journal.insert(offered, begin)
         except BaseException:
+            kept.set_result(False)
             for entry in offered:
-                if entry.owner is not None:
+                if entry.owner is not None and not begun:
                     self._worker.room.release(entry.upstream)
             raise
-        for entry, there in zip(offered, found, strict=True):
-            self._begin(entry, there, since)
+        kept.set_result(True)
         return found
 
     def _claimed(self, entry: Entry) -> Entry:
@@ -124,9 +135,9 @@ class Intake:
             return replace(entry, owner=self._around.owner)
         return entry
 
-    def _begin(self, entry: Entry, there: Known | None, since: float) -> None:
+    def _begin(self, entry: Entry, there: Known | None, claim: Claim) -> None:
         if there is None and entry.owner is not None:
-            self._worker.start(claimed_job(entry), since)
+            self._worker.start(claimed_job(entry), claim)
         elif entry.owner is not None:
             self._worker.room.release(entry.upstream)
         elif there is None and entry.outcome is None:

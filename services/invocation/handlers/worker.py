@@ -8,7 +8,7 @@ import structlog
 from interlock.errors import Unavailable
 from services.invocation import decide
 from services.invocation.handlers.around import Around, itself
-from services.invocation.handlers.attempt import Attempts, Holding
+from services.invocation.handlers.attempt import Attempts, Claim, Holding
 from services.invocation.handlers.ends import Ends
 from services.invocation.handlers.room import Room
 from services.invocation.model import (
@@ -105,19 +105,16 @@ class Worker:
             raise
         for job in claimed.jobs:
             self.room.fill(job.upstream)
-            self.start(job, since)
+            self.start(job, Claim(since))
         for upstream in claimed.left:
             self.room.expect(upstream)
         if claimed.more:
             self.room.expect_anything()
         return claimed.more and bool(claimed.jobs)
 
-    def start(self, job: Job, since: float) -> None:
-        """Execute a job whose lease is ours, and for which room was taken.
-
-        `since`: when its claim began, on the loop's clock.
-        """
-        holding = Holding(job, since)
+    def start(self, job: Job, claim: Claim) -> None:
+        """Execute a job whose lease is ours, and for which room was taken."""
+        holding = Holding(job, claim)
         self._held[job.lease] = holding
         self._used = True
         task = asyncio.create_task(self._execute(holding))
@@ -151,7 +148,7 @@ class Worker:
         elif isinstance(found, Unfit):
             outcome = decide.failed(job.task, found, job.attempts)
             await self._ends.conclude(self._ends.end(job, outcome))
-        elif holding.interrupted:
+        elif holding.interrupted or not await _may_be_made(found, holding):
             await self._ends.give_back(job)
         else:
             await self._call(holding, found)
@@ -166,7 +163,7 @@ class Worker:
         if isinstance(found, Unfit) and found.code != "expired":
             await around.published.confirm()
             found = decide.look(job, around.published.world(job.task), around.now())
-        age = asyncio.get_running_loop().time() - holding.since
+        age = asyncio.get_running_loop().time() - holding.claim.since
         if age >= around.limits.lease_seconds and await around.journal.leased(job.lease) is None:
             return None
         return found
@@ -278,3 +275,11 @@ class Worker:
                 found = await self._around.journal.leased(lease)
                 if found is not None:
                     await self._ends.give_back(found[0])
+
+
+async def _may_be_made(call: Call, holding: Holding) -> bool:
+    """A call that may not be repeated is made only under a claim that survives a power cut.
+
+    One that may be repeated need not wait: if the claim is lost, so is its acknowledgement.
+    """
+    return call.repeatable or holding.claim.kept is None or await holding.claim.kept

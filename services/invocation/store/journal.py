@@ -1,6 +1,6 @@
 """The journal: a durable queue of calls, in the service's own database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from interlock.bus import Raw
@@ -23,12 +23,17 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, entries: Sequence[Entry]) -> list[Known | None]:
+    async def insert(
+        self,
+        entries: Sequence[Entry],
+        committed: Callable[[list[Known | None]], None] = lambda found: None,
+    ) -> list[Known | None]:
         """Insert each whose key is free; for each what was there before, or None where it is new.
 
-        Where a row is being executed, an entry's `control` is left in it.
+        Where a row is being executed, an entry's `control` is left in it. `committed` is told the
+        same before it would survive a power cut.
         """
-        return await self._database.run(lambda c: writing.insert_entries(c, entries))
+        return await self._database.quick(lambda c: writing.insert_entries(c, entries), committed)
 
     async def claim(self, wanted: Wanted) -> Claimed:
         """Take leases on ready rows; when this returns, they are committed."""
@@ -36,11 +41,11 @@ class Journal:
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
         """End rows or give them back, each only under its lease."""
-        return await self._database.run(lambda c: writing.write_all(c, writes))
+        return await self._database.quick(lambda c: writing.write_all(c, writes))
 
     async def mark(self, told: Sequence[Told], now: datetime) -> None:
         """These rows' messages are on the bus."""
-        await self._database.run(lambda c: writing.mark_published(c, told, now))
+        await self._database.quick(lambda c: writing.mark_published(c, told, now))
 
     async def settle(self, key: Key, late: Late) -> bool:
         """Say how an unknown task had ended. False if it is not unknown, or was settled before."""
@@ -48,7 +53,7 @@ class Journal:
 
     async def beat(self, owner: str) -> dict[Lease, Control]:
         """Show life; the leases of `owner` that are to be stopped."""
-        return await self._database.run(lambda c: claiming.beat(c, owner))
+        return await self._database.quick(lambda c: claiming.beat(c, owner))
 
     async def retire(self, owner: str) -> None:
         """`owner` is gone for good."""

@@ -97,7 +97,7 @@ class SqlDecisions:
             found = {row.key: row for row in _rows(connection, _any_of(proposals))}
             return [found[proposal.key] for proposal in proposals]
 
-        return await self._database.run(work)
+        return await self._database.quick(work)
 
     async def answer(self, answer: Answer) -> Decision:
         before, after = answer.before, answer.after

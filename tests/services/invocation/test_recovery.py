@@ -16,6 +16,7 @@ from interlock.contracts.task import Task
 from interlock.testing import build
 from services.invocation.clients import MemoryUpstream, UpstreamCall
 from services.invocation.handlers import Watching
+from services.invocation.handlers.attempt import Claim
 from services.invocation.model import Lease, State
 from services.invocation.store import Wanted
 from tests.services.invocation.rig import RESULT, Opener, Rig, authorized, task
@@ -121,7 +122,7 @@ async def test_whoever_lost_its_lease_before_the_call_does_not_call(opening: Ope
     assert isinstance(await other.end(), TaskUnknown)
     paused = asyncio.get_running_loop().time() - rig.limits.lease_seconds
     rig.worker.room.fill(job.upstream)
-    rig.worker.start(job, paused)
+    rig.worker.start(job, Claim(paused))
     await rig.until(lambda: not rig.worker.holds(job.lease))
     assert slow.upstream.calls == []
 

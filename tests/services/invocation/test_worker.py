@@ -29,7 +29,7 @@ from services.invocation.clients import (
     UpstreamAnswer,
     UpstreamCall,
 )
-from services.invocation.handlers.attempt import Attempts, Holding
+from services.invocation.handlers.attempt import Attempts, Claim, Holding
 from services.invocation.handlers.ends import OWN_SECONDS
 from services.invocation.model import Call, How, Limits, State
 from services.invocation.store import Entry, claimed_job
@@ -320,7 +320,7 @@ async def test_a_stop_that_cannot_wait_gives_back_what_may_be_repeated(opening: 
 async def test_a_call_that_is_stopped_before_its_first_step_was_not_made(opening: Opener) -> None:
     rig = opening(start=False)
     entry = Entry(DISCOUNT, rig.clock(), build.ARGUMENTS, owner=rig.owner)
-    holding = Holding(claimed_job(entry), asyncio.get_running_loop().time())
+    holding = Holding(claimed_job(entry), Claim(asyncio.get_running_loop().time()))
     call = Call(server().connection, 5.0, repeatable=False)
     made = asyncio.create_task(Attempts(rig.around, rig.ends).make(holding, call))
     await asyncio.sleep(0)
