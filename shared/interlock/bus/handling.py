@@ -10,7 +10,7 @@ from interlock.bus.envelope import Arrival, Envelope, Raw
 from interlock.bus.outcome import Delivery, Done, Outcome
 from interlock.bus.port import Effects, Group
 from interlock.bus.verdict import Killed, Surroundings, Verdicts
-from interlock.bus.wire import Stamp, UnknownType, believe, read
+from interlock.bus.wire import Stamp, UnknownType, opened
 from interlock.contracts.message import Fact
 from interlock.errors import Forged, InterlockError, Unavailable, Unreadable
 
@@ -47,8 +47,7 @@ class Handling:
 
     def _open(self, raw: Raw) -> Envelope[Fact] | InterlockError:
         try:
-            believe(raw, self._around.keyring)
-            return read(raw)
+            return opened(raw, self._around.keyring)
         except (Forged, Unreadable, UnknownType) as error:
             return error
 
