@@ -21,6 +21,8 @@ from interlock.identity.jose import Claims, Unproven
 
 IDENTITY = "interlock-identity+jwt"
 GRANT = "interlock-grant+jwt"
+MOST = 2048
+"""Statements, and headers, that a process remembers."""
 
 DOORS = frozenset({"gateway", "auth"})
 MAY_IDENTIFY: Mapping[TaskKind, frozenset[str]] = MappingProxyType(
@@ -36,6 +38,27 @@ MAY_IDENTIFY: Mapping[TaskKind, frozenset[str]] = MappingProxyType(
 """Whose word counts for who asks, by kind of task."""
 
 
+class Made:
+    """Statements that were signed in this process lately, each with the key that proves it.
+
+    A statement that comes back in exactly these characters needs no proof: we know who signed it.
+    """
+
+    def __init__(self) -> None:
+        self._by: dict[str, Any] = {}
+
+    def add(self, statement: str, public: Any) -> None:
+        """The private half of `public` signed `statement` just now."""
+        self._by[statement] = public
+        if len(self._by) > MOST:
+            del self._by[next(iter(self._by))]
+
+    def by(self, statement: str, key: OKPKey) -> bool:
+        """Whether the private half of `key` signed it here."""
+        public = self._by.get(statement)
+        return public is not None and public == key.public_key
+
+
 @dataclass(frozen=True)
 class Signer:
     """The private key of one service, or of one agent."""
@@ -43,11 +66,26 @@ class Signer:
     service: str
     kid: str
     key: OKPKey = field(repr=False)
+    made: Made | None = field(default=None, repr=False, compare=False)
+    """Where what it signs is remembered, for a `Trust` of the same process."""
+    _headers: dict[str, tuple[bytes, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """By kind of statement: the header as it was signed before, and the public key."""
 
     def sign(self, typ: str, claims: Claims) -> str:
         """A statement of kind `typ`."""
-        header = {"alg": jose.ED25519, "typ": typ, "kid": f"{self.service}:{self.kid}"}
-        return jose.sign(self.key, header, claims)
+        known = self._headers.get(typ)
+        if known is None:
+            header = {"alg": jose.ED25519, "typ": typ, "kid": f"{self.service}:{self.kid}"}
+            statement = jose.sign(self.key, header, claims)
+            known = statement.partition(".")[0].encode(), self.key.public_key
+            self._headers[typ] = known
+        else:
+            statement = jose.sign_segments(self.key, known[0], jose.segment(claims))
+        if self.made is not None:
+            self.made.add(statement, known[1])
+        return statement
 
     @classmethod
     def of(cls, service: str, key: OKPKey) -> "Signer":
@@ -60,6 +98,11 @@ class Trust:
     """Public keys by (service, kid). A service may have several while its key changes."""
 
     keys: Mapping[tuple[str, str], OKPKey]
+    made: Made = field(default_factory=Made, repr=False, compare=False)
+    _headers: dict[tuple[str, str], tuple[str, OKPKey]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Headers that `joserfc` has read and checked, by kind of statement; each with its service."""
 
     @classmethod
     def of(cls, *signers: Signer) -> "Trust":
@@ -73,6 +116,26 @@ class Trust:
 
     def verify(self, typ: str, statement: str, by: Container[str]) -> Claims:
         """The claims of a statement of kind `typ`; `Forged` unless one of `by` signed it."""
+        header, _, rest = statement.partition(".")
+        known = self._headers.get((typ, header))
+        try:
+            if known is not None and known[0] in by:
+                return self._proven(known[1], statement, rest)
+            return self._verify(typ, statement, by)
+        except Unproven as error:
+            raise Forged(f"the statement is not believed: {error}") from None
+
+    def _proven(self, key: OKPKey, statement: str, rest: str) -> Claims:
+        """The claims, under a header that is known."""
+        payload, _, signature = rest.partition(".")
+        signed = statement[: len(statement) - len(signature) - 1]
+        if not (self.made.by(statement, key) or jose.verify_segments(key, signed, signature)):
+            raise Unproven("its signature does not match")
+        return jose.claims_of(payload)
+
+    def _verify(self, typ: str, statement: str, by: Container[str]) -> Claims:
+        """The claims, under any header; one that a believed statement had is known afterwards."""
+        found: list[tuple[str, OKPKey]] = []
 
         def key_for(header: Header) -> OKPKey:
             if header.get("typ") != typ:
@@ -83,12 +146,13 @@ class Trust:
             key = self.keys.get((service, kid))
             if key is None:
                 raise Unproven(f"service `{service}` has no such key")
+            found.append((service, key))
             return key
 
-        try:
-            return jose.verify(statement, key_for)
-        except Unproven as error:
-            raise Forged(f"the statement is not believed: {error}") from None
+        claims = jose.verify(statement, key_for)
+        if len(self._headers) < MOST:
+            self._headers[typ, statement.partition(".")[0]] = found[0]
+        return claims
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,7 @@ async def start(process: Process, service: Service) -> AsyncIterator[Running]:
         signer = load_signer(
             process.settings.keys_folder, service.name, create=process.settings.embedded
         )
+        signer = replace(signer, made=process.trust.made)
         host = ServiceHost(service.name, process, signer, stack)
         parts = await stack.enter_async_context(service.build(host))
         yield Running(service, host, parts, this_process(service.name, process.now()))

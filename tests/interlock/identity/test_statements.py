@@ -1,6 +1,7 @@
 """A statement is believed only whole, only of its kind, and only from who may state it."""
 
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -18,7 +19,9 @@ from interlock.identity.statements import (
     IDENTITY,
     Grant,
     Identity,
+    Made,
     Signer,
+    Trust,
     require_arguments,
     sign_grant,
     sign_identity,
@@ -180,3 +183,39 @@ def test_arguments_other_than_the_digest_s_are_forged() -> None:
     require_arguments(task(), ARGUMENTS)
     with pytest.raises(Forged, match="arguments of task"):
         require_arguments(task(), ARGUMENTS + " ")
+
+
+def test_what_was_signed_here_is_believed_only_from_the_key_that_signed_it() -> None:
+    made = Made()
+    ours, theirs = signer("policy"), OKPKey.generate_key("Ed25519")
+    trust = Trust(Trust.of(ours).keys, made)
+    first = sign_grant(replace(ours, made=made), grant())
+    for statement in (first, sign_grant(replace(ours, made=made), grant(round=1))):
+        changes = {} if statement is first else {"round": 1}
+        assert verify_grant(trust, statement, task(**changes)) == grant(**changes)
+    forged = sign_grant(Signer("policy", ours.kid, theirs, made), grant(round=2))
+    with pytest.raises(Forged, match="does not match"):
+        verify_grant(trust, forged, task(round=2))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_one_character_makes_a_known_statement_an_unknown_one(at: int) -> None:
+    made = Made()
+    ours = replace(signer("policy"), made=made)
+    trust = Trust(Trust.of(ours).keys, made)
+    verify_grant(trust, sign_grant(ours, grant()), task())
+    parts = sign_grant(ours, grant()).split(".")
+    parts[at] = parts[at][:5] + ("B" if parts[at][5] != "B" else "C") + parts[at][6:]
+    with pytest.raises(Forged):
+        verify_grant(trust, ".".join(parts), task())
+
+
+def test_a_known_header_does_not_let_another_kind_or_service_pass() -> None:
+    trust = Trust.of(*SIGNERS.values())
+    statement = sign_identity(SIGNERS["gateway"], Identity.of(task()))
+    for _ in range(2):
+        assert verify_identity(trust, statement, task()).task == task()
+        with pytest.raises(Forged, match="may not"):
+            trust.verify(IDENTITY, statement, ("policy",))
+        with pytest.raises(Forged, match="no `interlock-grant"):
+            trust.verify(GRANT, statement, ("gateway",))
