@@ -41,7 +41,3 @@ def test_it_names_every_topic_every_message_and_the_groups_that_consume() -> Non
 def test_it_is_the_same_each_time() -> None:
     first, second = (json.dumps(Document(GROUPS, "x:", "1").json()) for _ in range(2))
     assert first == second
-
-
-def test_its_page_holds_the_document() -> None:
-    assert "interlock:bus:task.events" in Document(GROUPS, "interlock:", "1").html()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
 from faststream.redis import RedisBroker, StreamSub
-from faststream.specification.asyncapi import AsyncAPI, get_asyncapi_html
+from faststream.specification.asyncapi import AsyncAPI
 
 from interlock.bus.port import Group
 from interlock.bus.redis.entries import Keys
@@ -46,10 +46,6 @@ class Document:
             for name in part.keys() & {"channels", "operations", "messages", "schemas"}:
                 part[name] = dict(sorted(part[name].items()))
         return document
-
-    def html(self) -> str:
-        """A page that shows it; the viewer's script comes from a public host."""
-        return get_asyncapi_html(self._specification, try_it_out_path=None)
 
 
 def _messages(topic: Topic) -> list[type[Fact]]:

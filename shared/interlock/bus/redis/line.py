@@ -1,18 +1,18 @@
 """One connection to Redis, used bare: commands leave in one write, answers come in order.
 
 redis-py's own pipelines cost more than the bus's whole budget for a message (measured in
-`tests/bench/bus.py`), so commands are packed by hiredis and answers are read off the connection;
+`tests/bench/bus.py`), so commands are packed by hiredis and answers are read off the transport;
 connecting, authentication and TLS stay redis-py's.
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
+from interlock.bus.redis.wire import Wire
 from interlock.errors import Unavailable
 
 Client = Any
@@ -43,6 +43,7 @@ class Line:
     def __init__(self, client: Client) -> None:
         self._pool = client.connection_pool
         self._connection: Any = None
+        self._wire: Wire | None = None
 
     async def ask(self, *commands: Command, within: float = PATIENCE) -> list[Any]:
         """Answers of all commands; a refused one's answer is its `ResponseError`."""
@@ -59,29 +60,35 @@ class Line:
         """Write commands that are packed already; connects where that is needed."""
         try:
             async with asyncio.timeout(PATIENCE):
-                if self._connection is None:
+                if self._wire is None:
                     self._connection = await self._pool.get_connection()
-                await self._connection.send_packed_command(packed, check_health=False)
+                    # Its stream is private; nothing else of it is used from here on.
+                    transport = self._connection._writer.transport
+                    self._wire = Wire(transport, self._connection._parser)
+                if packed:
+                    await self._wire.write(packed)
         except AWAY as error:
             raise refused(error) from error
 
     async def answers(self, count: int, within: float = PATIENCE) -> list[Any]:
         """The next `count` answers, or `Unavailable`; then the connection is dropped."""
-        read, answers = self._connection.read_response, []
+        assert self._wire is not None, "nothing was sent"
         try:
             async with asyncio.timeout(within):
-                for _ in range(count):
-                    try:
-                        answers.append(await read(timeout=math.inf))
-                    except ResponseError as refusal:
-                        answers.append(refusal)
+                answers = await self._wire.answers(count)
         except AWAY as error:
             raise refused(error) from error
+        for answer in answers:
+            if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+                raise refused(answer)  # it is loading, or does not know us any more
         return answers
 
     async def drop(self) -> None:
         """Cut the connection, and with it answers that nobody will read. The next ask makes one."""
         connection, self._connection = self._connection, None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.cut()
         if connection is not None:
             await connection.disconnect(nowait=True)
             await self._pool.release(connection)
