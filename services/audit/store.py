@@ -34,6 +34,7 @@ from sqlalchemy import (
 from interlock.errors import Refused, Unreadable
 from interlock.ledger import Checkpoint, Entry, Head, Origin, Record, link
 from interlock.storage.database import Database
+from interlock.storage.hot import Hot
 from interlock.storage.statements import insert_ignore
 from services.audit import decide, model
 from services.audit.model import Count, Found, Kept, Question
@@ -112,8 +113,12 @@ _LOCK = (
     .with_for_update()
 )
 _KNOWN = select(R.event_id).where(R.event_id.in_(bindparam("ids", expanding=True)))
-_INSERT = insert(RECORDS)
-_MOVE = (
+_HEAD = Hot(
+    select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash).where(HEADS.c.shard == bindparam("of"))
+)
+_HAS = Hot(select(R.event_id).where(R.event_id == bindparam("id")))
+_INSERT = Hot(insert(RECORDS))
+_MOVE = Hot(
     update(HEADS)
     .where(HEADS.c.shard == bindparam("of"))
     .values(seq=bindparam("to"), hash=bindparam("by"))
@@ -226,9 +231,15 @@ class SqlLedger:
 def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
     """Locks come first and in order: no two processes wait for each other, and what is known
     cannot change any more once it was looked up."""
-    heads = connection.execute(_LOCK, {"shards": list(shards)}).all()
     ids = [event_id for kept in shards.values() for event_id in kept]
-    known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
+    if connection.dialect.name == "sqlite":  # the transaction is alone in the file
+        heads = [
+            head for shard in sorted(shards) for head in _HEAD.found(connection, {"of": shard})
+        ]
+        known = {one for event_id in ids for (one,) in _HAS.found(connection, {"id": event_id})}
+    else:
+        heads = [tuple(row) for row in connection.execute(_LOCK, {"shards": list(shards)})]
+        known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     rows: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     for shard, seq, hash_ in heads:
@@ -236,9 +247,8 @@ def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
         end = _chained(rows, Head(shard, seq, hash_), new)
         if new:
             moved.append({"of": shard, "to": end.seq, "by": end.hash})
-    if rows:
-        connection.execute(_INSERT, rows)
-        connection.execute(_MOVE, moved)
+    _INSERT.run(connection, rows)
+    _MOVE.run(connection, moved)
     return len(rows)
 
 

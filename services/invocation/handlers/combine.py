@@ -45,9 +45,14 @@ class Combined(Generic[Q, A]):
 
     async def _answer(self, batch: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
         said: Sequence[A] | BaseException
-        (said,) = await asyncio.gather(
-            self._run([question for question, _ in batch]), return_exceptions=True
-        )
+        try:
+            said = await self._run([question for question, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who asked
+            said = error
         for place, (_, future) in enumerate(batch):
             if future.done():
                 continue

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Update,
     bindparam,
     select,
     tuple_,
@@ -18,7 +17,7 @@ from sqlalchemy import (
 from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt, Settlement
 from interlock.contracts.task import TaskState
-from interlock.storage.statements import insert_ignore
+from interlock.storage.hot import Hot, InsertNew
 from services.invocation.model import Control, Job, Key, Lease, State
 from services.invocation.store.rows import (
     Entry,
@@ -92,23 +91,18 @@ def insert_entries(connection: Connection, entries: Sequence[Entry]) -> list[Kno
 
     Of entries with one key the first counts as new.
     """
-    returned = connection.execute(_INSERT, [values(entry) for entry in entries])
-    new = {tuple(row) for row in returned}
-    others = {entry.key for entry in entries if entry.key not in new}
-    twice = len({entry.key for entry in entries}) < len(entries)
-    found = find(connection, others | new if twice else others)
+    new = _INSERT(connection, [values(entry) for entry in entries])
+    told = list(zip(entries, new, strict=True))
+    found = find(connection, {entry.key for entry, is_new in told if not is_new})
     answers: list[Known | None] = []
-    for entry in entries:
-        if entry.key in new:
-            new.discard(entry.key)
-            answers.append(None)
-        else:
-            answers.append(found[entry.key])
+    for entry, is_new in told:
+        answers.append(None if is_new else found[entry.key])
+        if not is_new:
             _leave_control(connection, entry, found[entry.key])
     return answers
 
 
-_INSERT = insert_ignore(JOURNAL).returning(*KEY)
+_INSERT = InsertNew(JOURNAL, ("tenant", "task_id"))
 
 
 def find(connection: Connection, keys: set[Key]) -> dict[Key, Known]:
@@ -147,7 +141,7 @@ def _end(connection: Connection, end: End) -> Written:
         "attempts": attempts_text(end.attempts),
         **outcome_columns("outcome", end.raw),
     }
-    if connection.execute(_held(lease), _named(lease) | ended).rowcount == 1:
+    if _held(lease).changed(connection, [_named(lease) | ended]) == [True]:
         return Written(done=True)
     if end.late is not None and settle(connection, lease.key, end.late):
         return Written(settled=True)
@@ -178,9 +172,9 @@ def _named(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _held(lease: Lease) -> Update:
-    """The lease is still that: held by its owner, or by nobody."""
-    return _HELD_BY_NOBODY if lease.owner is None else _HELD
+def _held(lease: Lease) -> Hot:
+    """Ends a row while the lease is still that: held by its owner, or by nobody."""
+    return _END_OF_NOBODY_S if lease.owner is None else _END
 
 
 _ROW = (
@@ -193,6 +187,7 @@ _OWNED = (*_ROW, IS_CLAIMED, JOURNAL.c.owner == bindparam("its_owner"))
 _HELD = update(JOURNAL).where(*_OWNED)
 _HELD_FREELY = _HELD.where(JOURNAL.c.control.is_(None))
 _HELD_BY_NOBODY = update(JOURNAL).where(*_ROW, IS_READY)
+_END, _END_OF_NOBODY_S = Hot(_HELD), Hot(_HELD_BY_NOBODY)
 _CONTROL = select(JOURNAL.c.control).where(*_OWNED)
 
 
@@ -223,12 +218,11 @@ def mark_published(connection: Connection, told: Sequence[Told], now: datetime) 
             for one in told
             if one.settled is settled
         ]
-        if rows:
-            connection.execute(statement, rows)
+        statement.run(connection, rows)
 
 
-_WENT = update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_(None))
-_WENT_SETTLED = update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_not(None))
+_WENT = Hot(update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_(None)))
+_WENT_SETTLED = Hot(update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_not(None)))
 
 
 def _is(key: Key) -> tuple[ColumnElement[bool], ...]:

@@ -12,10 +12,12 @@ from interlock.contracts.ids import TaskId
 from interlock.contracts.task import Task
 from interlock.contracts.topics import Topic
 from interlock.storage.database import Database
+from interlock.storage.hot import InsertNew
 from interlock.storage.outbox import state_fact
-from interlock.storage.statements import insert_ignore
 from services.policy.model import Answer, Approval, Ask, Decision, Key, State
 from services.policy.store.tables import APPROVALS, DECISIONS
+
+_INSERT = InsertNew(DECISIONS, ("tenant", "task_id", "round"))
 
 
 class Decisions(Protocol):
@@ -91,8 +93,7 @@ class SqlDecisions:
         rows = [_values(proposal) for proposal in proposals]
 
         def work(connection: Connection) -> Sequence[Decision]:
-            kept = connection.execute(insert_ignore(DECISIONS), rows).rowcount
-            if kept == len(proposals):
+            if all(_INSERT(connection, rows)):
                 return proposals
             found = {row.key: row for row in _rows(connection, _any_of(proposals))}
             return [found[proposal.key] for proposal in proposals]

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from interlock.errors import Refused, Unavailable
 from interlock.state.shared_run import SharedRun
 from interlock.storage.backend import T, Work
-from interlock.storage.faults import unavailable
+from interlock.storage.faults import driver_of, raised, unavailable
 from interlock.storage.thread import Worker
 
 BUSY_SECONDS = 5.0
@@ -53,17 +53,18 @@ class Sqlite:
         return await self._writer.do(self._writer.alter if alter else self._writer.transact, work)
 
     async def quick(self, work: Work[T], committed: Callable[[T], None]) -> T:
-        """In this very thread, unless the file is held: then `run` waits for it."""
+        """In this very thread, unless the file is held or its WAL grows: then `run` waits."""
         if self._writer.closed:
             raise Unavailable(f"database `{self._quick.file}` is closed")
+        if self._quick.since_fold >= FOLD_EVERY and (self._folding is None or self._folding.done()):
+            self._quick.since_fold = 0
+            self._folding = asyncio.ensure_future(self._writer.fold())
         done, result = self._quick.transact(work)
         if not done:
             result = await self.run(work, alter=False)
             committed(result)
             return result
         committed(result)
-        if self._quick.count % FOLD_EVERY == 0:
-            self._folding = asyncio.ensure_future(self._writer.fold())
         if self._flush is not None:
             await self._flush()
         return result
@@ -88,8 +89,8 @@ class _Quick:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.count = 0
-        """Transactions so far."""
+        self.since_fold = 0
+        """Transactions since the last checkpoint began."""
         self._open: Connection | None = None
         pragmas = ("synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=0")
         self._engine = _engine(file, "BEGIN IMMEDIATE", pragmas, wait=0.0)
@@ -97,7 +98,7 @@ class _Quick:
     def transact(self, work: Work[T]) -> tuple[bool, T]:
         """Whether it was done, and its result."""
         nothing: Any = None
-        if self._open is None and not self._ready():
+        if self.since_fold >= FOLD_EVERY or (self._open is None and not self._ready()):
             return False, nothing
         assert self._open is not None
         try:
@@ -110,7 +111,7 @@ class _Quick:
                 self.discard()
                 raise fault from error
             raise
-        self.count += 1
+        self.since_fold += 1
         return True, result
 
     def _ready(self) -> bool:
@@ -229,7 +230,7 @@ class _Lane:
 
     def _fold(self) -> None:
         with suppress(SQLAlchemyError, sqlite3.Error):
-            driver: Any = self._connection().connection.driver_connection
+            driver = driver_of(self._connection())
             _, pages, _ = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if pages > LONG_WAL:
                 driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -282,7 +283,10 @@ def _engine(
             connection.execute(f"PRAGMA {pragma}").close()
 
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        try:
+            driver_of(connection).execute(begin)
+        except sqlite3.Error as error:
+            raise raised(begin, error) from error
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

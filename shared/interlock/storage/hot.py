@@ -1,0 +1,108 @@
+"""Statements that run for every task, put together once.
+
+SQLAlchemy's way to SQLite costs ten times what SQLite itself needs for a row, and more than the
+thread that it spares. So here a statement is compiled once and handed to the driver; on PostgreSQL,
+where a round trip outweighs all that, SQLAlchemy executes it as ever.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.sql.expression import Executable, TableClause
+
+from interlock.storage.faults import driver_of, raised
+from interlock.storage.statements import insert_ignore
+
+Row = Mapping[str, Any]
+
+
+class Hot:
+    """One statement; each `row` gives values for its parameters by name."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._compiled: _Compiled | None = None
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Execute it for all rows."""
+        if rows and connection.dialect.name != "sqlite":
+            connection.execute(self._statement, rows)
+        elif rows:
+            self._for(connection, rows[0]).run(connection, rows)
+
+    def changed(self, connection: Connection, rows: Sequence[Row]) -> list[bool]:
+        """Execute it for one row after another; whether each changed anything."""
+        if connection.dialect.name != "sqlite":
+            return [connection.execute(self._statement, row).rowcount > 0 for row in rows]
+        if not rows:
+            return []
+        compiled = self._for(connection, rows[0])
+        return [compiled.execute(connection, row).rowcount > 0 for row in rows]
+
+    def found(self, connection: Connection, row: Row) -> list[tuple[Any, ...]]:
+        """The rows of a query, as they lie in the database: columns must be of plain types."""
+        if connection.dialect.name != "sqlite":
+            return [tuple(one) for one in connection.execute(self._statement, row)]
+        found: list[tuple[Any, ...]] = (
+            self._for(connection, row).execute(connection, row).fetchall()
+        )
+        return found
+
+    def _for(self, connection: Connection, row: Row) -> "_Compiled":
+        if self._compiled is None:
+            self._compiled = _Compiled(self._statement, connection, row)
+        return self._compiled
+
+
+class InsertNew:
+    """Inserts rows whose key is free, and says which were new; of two with one key the first is."""
+
+    def __init__(self, table: TableClause, key: Sequence[str]) -> None:
+        self._key = key
+        self._hot = Hot(insert_ignore(table))
+        self._returning = insert_ignore(table).returning(*(table.c[name] for name in key))
+
+    def __call__(self, connection: Connection, rows: Sequence[Row]) -> list[bool]:
+        """For each, whether it was new."""
+        if connection.dialect.name == "sqlite":
+            return self._hot.changed(connection, rows)
+        new = {tuple(one) for one in connection.execute(self._returning, rows)}
+        answers = []
+        for row in rows:
+            key = tuple(row[name] for name in self._key)
+            answers.append(key in new)
+            new.discard(key)
+        return answers
+
+
+class _Compiled:
+    """A statement in SQLite's words."""
+
+    def __init__(self, statement: Any, connection: Connection, row: Row) -> None:
+        compiled: Any = statement.compile(dialect=connection.dialect, column_keys=list(row))
+        self.sql = str(compiled)
+        processors = compiled._bind_processors
+        self._fixed = compiled.params
+        self._names = [(name, processors.get(name)) for name in compiled.positiontup or ()]
+
+    def values(self, row: Row) -> tuple[Any, ...]:
+        """The parameters in their order, as the driver takes them."""
+        fixed = self._fixed
+        given = [(row[n] if n in row else fixed[n], process) for n, process in self._names]
+        return tuple([one if process is None else process(one) for one, process in given])
+
+    def execute(self, connection: Connection, row: Row) -> sqlite3.Cursor:
+        """For one row; errors are those that SQLAlchemy would raise."""
+        try:
+            return driver_of(connection).execute(self.sql, self.values(row))
+        except sqlite3.Error as error:
+            raise raised(self.sql, error) from error
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """For all rows."""
+        try:
+            driver_of(connection).executemany(self.sql, map(self.values, rows))
+        except sqlite3.Error as error:
+            raise raised(self.sql, error) from error
