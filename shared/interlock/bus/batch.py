@@ -15,6 +15,7 @@ class Batch:
     """The handlers of one batch while they run; it flushes when each of them waits or is done."""
 
     def __init__(self, size: int) -> None:
+        self._alone = size == 1
         self._running = size
         self._waiting: dict[Together[Any, Any], list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
@@ -28,6 +29,9 @@ class Batch:
 
     async def join(self, together: "Together[Q, A]", question: Q) -> A:
         """Wait with the others; the answer comes from one call for all."""
+        if self._alone:
+            (answer,) = await together.run([question])
+            return answer
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(together, []).append((question, future))
         self._running -= 1
@@ -59,7 +63,14 @@ class Batch:
     ) -> None:
         questions = [question for question, _ in asked]
         said: Sequence[Any] | BaseException
-        (said,) = await asyncio.gather(together.run(questions), return_exceptions=True)
+        try:
+            said = await together.run(questions)
+        except asyncio.CancelledError:
+            for _, future in asked:
+                future.cancel()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who asked
+            said = error
         if not isinstance(said, BaseException) and len(said) != len(asked):
             said = ValueError(f"`{len(said)}` answers to `{len(asked)}` questions")
         if isinstance(said, BaseException) and not isinstance(said, Unavailable):
