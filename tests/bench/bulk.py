@@ -16,6 +16,7 @@ from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
 from tests.bench.governed import prepare
+from tests.bench.work import sampled_suite, work_of
 from tests.components.suite import Suite, suite, upstream
 
 CHUNK = 250
@@ -82,7 +83,12 @@ def main() -> None:
         arguments = ["--separate"] if chosen.separate else []
         with suite(Path(folder) / "data", *arguments) as running:
             result = measure(running, echo, chosen.tasks)
-            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        if not chosen.separate:
+            with sampled_suite(Path(folder) / "sampled") as running:
+                result["cpu"] = work_of(
+                    running, lambda: int(measure(running, echo, chosen.tasks)["tasks"])
+                )
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.bench.work import sampled_suite, work_of
 from tests.components.suite import Suite, suite, upstream
 
 VERSION = "2026-07-28"
@@ -138,6 +139,19 @@ async def measure(running: Suite, echo: str, calls: int, seconds: float) -> dict
     return result
 
 
+def kinds(running: Suite, echo: str, seconds: float) -> dict[str, Any]:
+    """Where the CPU of a governed call goes, with 32 in flight."""
+    key = prepare(running, echo)
+
+    async def load(seconds: float) -> int:
+        async with aiohttp.ClientSession() as session:
+            caller = Caller(session, f"{running.url}/mcp", "echo__echo", key)
+            return len((await side_by_side(caller, 32, seconds))[1])
+
+    asyncio.run(load(1.0))
+    return work_of(running, lambda: asyncio.run(load(seconds)))
+
+
 def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -154,7 +168,10 @@ def main() -> None:
                 "resident_mb_at_rest": {name: round(mb) for name, mb in rest.items()},
                 **asyncio.run(measure(running, echo, chosen.calls, chosen.seconds)),
             }
-            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        if not chosen.separate:
+            with sampled_suite(Path(folder) / "sampled") as running:
+                result["cpu_at_32"] = kinds(running, echo, chosen.seconds)
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

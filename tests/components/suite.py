@@ -37,6 +37,8 @@ class Suite:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    module: str = "interlock.cli"
+    """What stands for the `interlock` command."""
     started_in: float = 0.0
     """Seconds from the command to readiness."""
     _process: "subprocess.Popen[bytes] | None" = None
@@ -72,7 +74,7 @@ class Suite:
         """Return once every service is ready."""
         began = time.perf_counter()
         options = ["--data", str(self.data)]
-        command = [sys.executable, "-m", "interlock.cli", *options, "up", "--port", str(self.port)]
+        command = [sys.executable, "-m", self.module, *options, "up", "--port", str(self.port)]
         environment = os.environ | {"INTERLOCK_LOG_LEVEL": "warning"} | dict(self.env)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
