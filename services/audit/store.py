@@ -1,5 +1,4 @@
-"""The ledger in a SQL database: chains, their heads, their checkpoints, and what records are found
-by."""
+"""The ledger in a SQL database: chains, heads, checkpoints, and what records are found by."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -106,16 +105,14 @@ FEW = 32
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
 
 # Each batch runs these; built anew they would cost as much as they do.
+_HEADS = select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash)
 _LOCK = (
-    select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash)
-    .where(HEADS.c.shard.in_(bindparam("shards", expanding=True)))
+    _HEADS.where(HEADS.c.shard.in_(bindparam("shards", expanding=True)))
     .order_by(HEADS.c.shard)
     .with_for_update()
 )
 _KNOWN = select(R.event_id).where(R.event_id.in_(bindparam("ids", expanding=True)))
-_HEAD = Hot(
-    select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash).where(HEADS.c.shard == bindparam("of"))
-)
+_HEAD = Hot(_HEADS.where(HEADS.c.shard == bindparam("of")))
 _HAS = Hot(select(R.event_id).where(R.event_id == bindparam("id")))
 _INSERT = Hot(insert(RECORDS))
 _MOVE = Hot(
@@ -171,7 +168,7 @@ class SqlLedger:
 
     async def heads(self) -> list[Head]:
         """The ends of all shards, at one moment."""
-        statement = select(HEADS.c.shard, HEADS.c.seq, HEADS.c.hash).order_by(HEADS.c.shard)
+        statement = _HEADS.order_by(HEADS.c.shard)
         return await self.database.read(
             lambda connection: [Head(*row) for row in connection.execute(statement)]
         )
