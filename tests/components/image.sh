@@ -42,4 +42,4 @@ echo "its own layer: $(du -sm "$root/opt/interlock" | cut -f1) MB"
 site=("$root"/opt/interlock/lib/python3*/site-packages)
 held="$(find "${site[0]}/services" -mindepth 1 -maxdepth 1 -type d -not -name __pycache__ -printf '%f\n')"
 [ "$held" = "$service" ] || { echo "image.sh: it holds the services: $held" >&2; exit 1; }
-.venv/bin/python -m tests.components.image "$service" "$box" -- buildah "${storage[@]}"
+.venv/bin/python -m tests.components.image "$service" "$box" "$root" -- buildah "${storage[@]}"

@@ -221,12 +221,27 @@ def _await(here: Local, name: str) -> None:
 @contextmanager
 def _infrastructure(here: Local) -> Iterator[None]:
     with ExitStack() as stack:
-        broker = Broker(here.folder / "data" / "kafka", jars(), port=here.ports["kafka"])
+        data = here.folder / "data" / "kafka"
+        broker = Broker(data, jars(), _kafka_settings(), port=here.ports["kafka"])
         stack.callback(broker.stop)
         broker.start()
         stack.enter_context(_valkey(here))
         stack.enter_context(_postgres(here))
         yield
+
+
+def _kafka_settings() -> dict[str, str]:
+    """Those of its container; `Broker` knows what the words in capitals are here."""
+    text = (ROOT / "deploy" / "kafka" / "server.properties").read_text("utf-8")
+    for there, here in (
+        ("localhost:9093", "127.0.0.1:CONTROLLER_PORT"),
+        ("kafka:9092", "127.0.0.1:PORT"),
+        ("//:9092", "//127.0.0.1:PORT"),
+        ("/var/lib/kafka/data", "DATA"),
+    ):
+        text = text.replace(there, here)
+    lines = (line.partition("=") for line in text.splitlines() if line and line[0] != "#")
+    return {name: value for name, _, value in lines}
 
 
 @contextmanager

@@ -32,6 +32,7 @@ def here() -> Iterator[Local]:
             without("kafka", missing)
 
 
+@pytest.mark.promise("deployed")
 async def test_the_whole_story_goes_as_it_must(here: Local) -> None:
     told: list[str] = []
     issuer = f"{here.keycloak}/realms/interlock"
@@ -72,6 +73,7 @@ def test_what_a_panel_groups_by_is_a_label_of_its_metric(here: Local) -> None:
                     assert {*by[1].split(", ")} <= labels[metric], metric
 
 
+@pytest.mark.promise("deployed")
 def test_each_service_has_its_own_private_key_and_its_own_database_only(here: Local) -> None:
     for name in SERVICES:
         environment = here.environment(name)
