@@ -14,7 +14,7 @@ from pathlib import Path
 
 from interlock.bus import Effects, Envelope, Group, on
 from interlock.contracts.requests import TaskAuthenticated
-from tests.interlock.bus.harness import PATIENCE, QUICK, open_kafka, open_redis
+from tests.interlock.bus.harness import PATIENCE, QUICK, open_kafka, open_redis, open_sqs
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +31,8 @@ async def handle(event: Envelope[TaskAuthenticated]) -> Effects:
 
 
 async def consume(url: str, *more: str) -> None:
-    async with open_kafka(url, *more) if more else open_redis(url) as bus:
+    opener = open_sqs if url.startswith("sqs:") else open_redis
+    async with open_kafka(url, *more) if more else opener(url) as bus:
         await bus.run(Group("policy", [on(TaskAuthenticated, handle)], limits=QUICK))
 
 

@@ -10,9 +10,10 @@ from interlock.bus.observe import Observer, Silent
 from interlock.bus.port import Backlog, Change, Group, any_letter
 from interlock.bus.sqs.address import address
 from interlock.bus.sqs.ages import Ages
-from interlock.bus.sqs.broker.connection import Connection
+from interlock.bus.sqs.broker import SqsBroker
 from interlock.bus.sqs.dead import DeadLetters
 from interlock.bus.sqs.desk import Desk
+from interlock.bus.sqs.faults import told
 from interlock.bus.sqs.held import Held
 from interlock.bus.sqs.member import Member
 from interlock.bus.sqs.publisher import Publisher
@@ -43,15 +44,16 @@ class SqsBus:
     async def open(self) -> None:
         at = self._address
         claims = open_claims(at.bodies) if at.bodies else None
-        self._reach = Reach(Connection(at.place), at, claims)
+        self._broker = SqsBroker(at.place)
+        with told(at.told, running=False):
+            self._reach = Reach(await self._broker.connect(), at, claims)
         self._publisher = Publisher(self._reach.connection, at, claims)
         self._desk = Desk(self._reach, self._ages, self._around.now)
         self._dead = DeadLetters(self._reach, self._publisher)
         await self._desk.reach(running=False)
 
     async def close(self) -> None:
-        await self._publisher.close()
-        await self._reach.connection.close()
+        await self._broker.stop()
         if self._reach.claims is not None:
             await self._reach.claims.close()
 

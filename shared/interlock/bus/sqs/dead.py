@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from interlock.bus.envelope import Letter, Raw
 from interlock.bus.sqs import entries
-from interlock.bus.sqs.broker.connection import TEN, Message
+from interlock.bus.sqs.broker.connection import Message
+from interlock.bus.sqs.broker.lanes import TEN
 from interlock.bus.sqs.desk import VISIBLE
 from interlock.bus.sqs.faults import told
 from interlock.bus.sqs.publisher import Publisher
@@ -39,7 +40,7 @@ class DeadLetters:
         for topic in topics_of(group):
             for letter in await self._look(topic, group, where):
                 found.setdefault(letter.letter_id, letter)  # it may lie there twice
-        return sorted(found.values(), key=lambda one: one.parked_at)[:limit]
+        return sorted(found.values(), key=lambda one: (one.parked_at, one.letter_id))[:limit]
 
     async def letter(self, group: str, letter_id: EventId) -> Letter | None:
         found = await self.letters(group, 1, lambda one: one.letter_id == letter_id)

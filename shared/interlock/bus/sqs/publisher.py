@@ -10,7 +10,6 @@ from interlock.bus.sqs.broker.connection import Connection
 from interlock.bus.sqs.broker.wire import Packed
 from interlock.bus.sqs.entries import Kept, packed
 from interlock.bus.sqs.faults import told
-from interlock.bus.sqs.outbox import Outbox
 from interlock.contracts.topics import TOPOLOGY
 from interlock.errors import Refused
 
@@ -32,7 +31,6 @@ class Publisher:
         self._connection = connection
         self._address = address
         self._claims = claims
-        self._outboxes: dict[str, Outbox] = {}
 
     async def publish(self, messages: Sequence[Raw]) -> None:
         """Accepted once SQS has answered for each; else `Unavailable`, and perhaps some are.
@@ -56,7 +54,8 @@ class Publisher:
         """By queue, to all at once."""
         if not messages:
             return
-        sends = [self._outbox(queue).send(some) for queue, some in messages.items()]
+        connection = self._connection
+        sends = [connection.sends(queue).ask(some) for queue, some in messages.items()]
         await asyncio.wait(sends)
         for queue, sent in zip(messages, sends, strict=True):
             with told(self._address.told, queue):
@@ -65,15 +64,6 @@ class Publisher:
     def too_large(self, raw: Raw) -> bool:
         """Whether `publish` would refuse it."""
         return self._claims is None and packed(raw).size > self._address.limit
-
-    async def close(self) -> None:
-        for outbox in self._outboxes.values():
-            await outbox.close()
-
-    def _outbox(self, queue: str) -> Outbox:
-        if queue not in self._outboxes:
-            self._outboxes[queue] = Outbox(self._connection, queue)
-        return self._outboxes[queue]
 
     async def _checked_in(self, raw: Raw) -> Packed:
         if self._claims is None:

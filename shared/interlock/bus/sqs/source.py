@@ -1,13 +1,12 @@
 """One queue of a group, as a member reads it."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from interlock.bus.claims import Claims
 from interlock.bus.outcome import Delivery
 from interlock.bus.sqs.address import Address
-from interlock.bus.sqs.broker.connection import TEN, Connection
+from interlock.bus.sqs.broker.connection import Connection
 from interlock.bus.sqs.entries import delivery
 from interlock.bus.sqs.faults import told
 from interlock.contracts.topics import Topic
@@ -34,32 +33,15 @@ class Source:
         """A message may have ended the process: one at a time, until one comes that has not."""
 
     async def fetch(self, most: int) -> list[Delivery]:
-        """Waits for the first; what else is there comes with it. Do not cancel it.
-
-        A full answer has more behind it, so the number of reads at once doubles while all are.
-        """
-        most = 1 if self._careful else most
-        got = await self._receive(min(TEN, most), self._reach.address.wait)
-        reads, full = 1, len(got) == TEN
-        while full and len(got) < most:
-            wanted = min(reads, -(-(most - len(got)) // TEN))
-            answers = await asyncio.gather(
-                *(self._receive(min(TEN, most - len(got)), 0) for _ in range(wanted)),
-                return_exceptions=True,
-            )
-            lists = [one for one in answers if isinstance(one, list)]  # the rest fails again soon
-            got += [one for some in lists for one in some]
-            full = len(lists) == wanted and all(len(one) == TEN for one in lists)
-            reads *= 2
-        if got:
-            self._careful = any(one.killed for one in got)
-        return got
-
-    async def _receive(self, most: int, wait: int) -> list[Delivery]:
+        """Waits for the first; what else is there comes with it. Do not cancel it."""
         connection, address = self._reach.connection, self._reach.address
+        most = 1 if self._careful else most
         with told(address.told, self.queue):
-            messages = await connection.receive(self.queue, most, wait, address.visibility)
-        return [delivery(message, self.queue, self.topic) for message in messages]
+            got = await connection.gather(self.queue, most, address.wait, address.visibility)
+        deliveries = [delivery(message, self.queue, self.topic) for message in got]
+        if deliveries:
+            self._careful = any(one.killed for one in deliveries)
+        return deliveries
 
 
 async def fetched(reach: Reach, claim: Any) -> bytes:

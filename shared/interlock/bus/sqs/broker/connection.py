@@ -5,7 +5,7 @@ Raises what botocore raises, and `PartlyRefused`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,9 @@ from typing import Any
 import aioboto3  # type: ignore[import-untyped]  # it has no types
 from aiobotocore.config import AioConfig
 
+from interlock.bus.sqs.broker.lanes import TEN, Lanes
 from interlock.bus.sqs.broker.wire import Packed
 
-TEN = 10
-"""Entries that one call may carry."""
 TRIES = 4
 """Calls for those of a batch that failed through no fault of the sender."""
 SYSTEM = ["ApproximateReceiveCount", "SentTimestamp"]
@@ -63,6 +62,8 @@ class Connection:
         self._clients: dict[float, Any] = {}
         self._making = asyncio.Lock()
         self._urls: dict[str, str] = {}
+        self._sends: dict[str, Lanes[Packed]] = {}
+        self._deletes: dict[str, Lanes[str]] = {}
 
     async def client(self, read_timeout: float | None = None) -> Any:
         """An aiobotocore client of SQS, made once for each time limit."""
@@ -86,7 +87,11 @@ class Connection:
         return self._clients[timeout]
 
     async def close(self) -> None:
-        """Nothing may be under way."""
+        """What was asked is answered first; nothing else may be under way."""
+        for sends in self._sends.values():
+            await sends.drain()
+        for deletes in self._deletes.values():
+            await deletes.drain()
         self._clients.clear()
         self._urls.clear()
         await self._stack.aclose()
@@ -119,8 +124,42 @@ class Connection:
         messages: list[Message] = answer.get("Messages", [])
         return messages
 
+    async def gather(self, queue: str, most: int, wait: int, visibility: int) -> list[Message]:
+        """Waits for the first; what else is there comes with it. Do not cancel it either.
+
+        A full answer has more behind it, so the number of reads at once doubles while all are.
+        """
+        got = await self.receive(queue, most, wait, visibility)
+        reads, full = 1, len(got) == TEN
+        while full and len(got) < most:
+            wanted = min(reads, -(-(most - len(got)) // TEN))
+            answers = await asyncio.gather(
+                *(self.receive(queue, most - len(got), 0, visibility) for _ in range(wanted)),
+                return_exceptions=True,
+            )
+            lists = [one for one in answers if isinstance(one, list)]  # the rest fails again soon
+            got += [message for some in lists for message in some]
+            full = len(lists) == wanted and all(len(some) == TEN for some in lists)
+            reads *= 2
+        return got
+
+    def sends(self, queue: str) -> Lanes[Packed]:
+        """Where messages for a queue are given to leave together."""
+        if queue not in self._sends:
+            most = self.place.batch_bytes
+            self._sends[queue] = Lanes(
+                lambda messages: self.send(queue, messages), lambda few: fitting(few, most)
+            )
+        return self._sends[queue]
+
+    def deletes(self, queue: str) -> Lanes[str]:
+        """Where receipts are given to be deleted together."""
+        if queue not in self._deletes:
+            self._deletes[queue] = Lanes(lambda some: self.delete(queue, some), len)
+        return self._deletes[queue]
+
     async def send(self, queue: str, messages: Sequence[Packed]) -> None:
-        """At most ten, and no more than a call may carry: see `loads`."""
+        """At most ten, and no more than a call may carry: see `fitting`."""
         client = await self.client()
 
         async def call(url: str, entries: list[Any]) -> Any:
@@ -197,15 +236,11 @@ async def _whole(
     raise PartlyRefused(first["Code"], first.get("Message", ""), retry=True)
 
 
-def loads(messages: Sequence[Packed], most_bytes: int) -> Iterator[list[Packed]]:
-    """Divided so that one call carries each part."""
-    load: list[Packed] = []
+def fitting(messages: Sequence[Packed], most_bytes: int) -> int:
+    """How many of the first one call carries; always one, which SQS may refuse."""
     size = 0
-    for message in messages:
-        if load and (len(load) == TEN or size + message.size > most_bytes):
-            yield load
-            load, size = [], 0
-        load.append(message)
+    for count, message in enumerate(messages):
         size += message.size
-    if load:
-        yield load
+        if count and size > most_bytes:
+            return count
+    return len(messages)

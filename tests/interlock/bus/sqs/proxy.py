@@ -1,0 +1,66 @@
+"""Between a client and an SQS server: what SQS does seldom, or AWS alone."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientSession, web
+
+Answer = Callable[[str, dict[str, Any]], Awaitable[web.Response | None]]
+"""Given an operation and its request, which it may change: an answer, or None to pass it on."""
+
+
+async def pass_on(operation: str, request: dict[str, Any]) -> web.Response | None:
+    return None
+
+
+@dataclass
+class Proxy:
+    """Where it listens, what it answers, and what it saw."""
+
+    url: str
+    answer: Answer = pass_on
+    seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def proxy(server: str) -> AsyncIterator[Proxy]:
+    """In front of the server at that URL."""
+    made = Proxy("")
+
+    async def handle(request: web.Request) -> web.Response:
+        operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
+        body = json.loads(await request.read() or b"{}")
+        made.seen.append((operation, body))
+        if (own := await made.answer(operation, body)) is not None:
+            return own
+        headers = {
+            name: request.headers[name]
+            for name in ("X-Amz-Target", "Content-Type", "Authorization", "X-Amz-Date")
+            if name in request.headers
+        }
+        async with client.post(server, data=json.dumps(body), headers=headers) as answer:
+            kept = {"x-amzn-query-error": answer.headers.get("x-amzn-query-error", "")}
+            text = await answer.read()
+            return web.Response(status=answer.status, body=text, headers=kept)
+
+    application = web.Application(client_max_size=2**22)
+    application.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    async with ClientSession() as client:
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield made
+        finally:
+            await runner.cleanup()
+
+
+def refusal(code: str, message: str = "no", status: int = 400) -> web.Response:
+    """An error as SQS answers it."""
+    body = {"__type": f"com.amazonaws.sqs#{code}", "message": message}
+    return web.json_response(body, status=status, headers={"x-amzn-query-error": f"{code};Sender"})
