@@ -50,7 +50,7 @@ class SqsBus:
         self._publisher = Publisher(self._reach.connection, at, claims)
         self._desk = Desk(self._reach, self._ages, self._around.now)
         self._dead = DeadLetters(self._reach, self._publisher)
-        await self._desk.reach(running=False)
+        await self._desk.greet()
 
     async def close(self) -> None:
         await self._broker.stop()

@@ -12,7 +12,7 @@ from interlock.bus.sqs.entries import milliseconds
 from interlock.bus.sqs.faults import answered, told
 from interlock.bus.sqs.source import Reach
 from interlock.contracts.topics import TOPOLOGY, Topic, topics_of
-from interlock.errors import Unavailable
+from interlock.errors import Refused, Unavailable
 
 FRESH = 1.0
 """Seconds that one look serves."""
@@ -32,14 +32,29 @@ class Desk:
         self._looked = -FRESH
         self._trouble: str | None = None
 
-    async def reach(self, *, running: bool) -> None:
+    async def greet(self) -> None:
+        """At the start: what a person has to put right is `Refused`."""
+        try:
+            await self._reach_it(running=False)
+        except Unavailable:
+            connection, region = self._reach.connection, self._reach.address.region
+            where: str = (await connection.client()).meta.endpoint_url
+            if f"sqs.{region}." in where and region not in await connection.regions():
+                raise Refused(
+                    f"`{region}` is no region of AWS, or no network leads there; the bus's URL"
+                    " begins with one: `sqs://eu-west-1/prod`"
+                ) from None
+            raise
+
+    async def _reach_it(self, *, running: bool) -> None:
         """An answer is enough: who may only send is refused, and is there all the same."""
         topic = next(iter(TOPOLOGY))
         queue = self._reach.address.queue(topic, TOPOLOGY[topic].groups[0])
-        client = await self._reach.connection.client()
+        connection = self._reach.connection
+        connection.forget(queue)
         with told(self._reach.address.told, queue, running=running):
             try:
-                await client.get_queue_url(QueueName=queue)
+                await connection.url(queue)
             except ClientError as error:
                 if not answered(error):
                     raise
@@ -57,7 +72,7 @@ class Desk:
 
     async def _look(self) -> str | None:
         try:
-            await self.reach(running=True)
+            await self._reach_it(running=True)
         except Unavailable as error:
             return error.detail
         return None

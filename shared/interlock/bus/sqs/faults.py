@@ -21,9 +21,19 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from interlock.bus.sqs.broker.connection import PartlyRefused
+from interlock.bus.sqs.broker.connection import NotSqs, PartlyRefused
 from interlock.errors import InterlockError, Refused, Unavailable
 
+TROUBLE = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    HttpError,
+    OSError,
+    TimeoutError,
+    PartlyRefused,
+    NotSqs,
+)
 NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -47,6 +57,11 @@ UNASKED = (
         (ConfigNotFound, ProfileNotFound),
         "bad_configuration",
         "the AWS configuration is wrong: {error}",
+    ),
+    (
+        (ResponseParserError, NotSqs),
+        "not_sqs",
+        "{where} does not answer as SQS does; look at the endpoint",
     ),
     (
         (SSLError,),
@@ -83,13 +98,11 @@ def told(where: str, queue: str = "", *, running: bool = True) -> Iterator[None]
     """
     try:
         yield
-    except (BotoCoreError, ClientError, HttpError, OSError, TimeoutError, PartlyRefused) as error:
+    except TROUBLE as error:
         ours = fault(error, where, queue)
         if running and isinstance(ours, Refused):
             ours = Unavailable(ours.detail, code=ours.code)
         raise ours from None
-    except ResponseParserError:
-        raise Refused(f"{where} does not answer as SQS does; look at the endpoint") from None
 
 
 def fault(error: Exception, where: str, queue: str) -> InterlockError:

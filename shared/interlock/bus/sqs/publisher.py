@@ -57,9 +57,12 @@ class Publisher:
         connection = self._connection
         sends = [connection.sends(queue).ask(some) for queue, some in messages.items()]
         await asyncio.wait(sends)
-        for queue, sent in zip(messages, sends, strict=True):
+        for queue, error in [
+            (q, sent.exception()) for q, sent in zip(messages, sends, strict=True)
+        ]:
             with told(self._address.told, queue):
-                sent.result()
+                if error is not None:
+                    raise error
 
     def too_large(self, raw: Raw) -> bool:
         """Whether `publish` would refuse it."""

@@ -22,7 +22,10 @@ class Proxy:
 
     url: str
     answer: Answer = pass_on
+    after: Callable[[str, dict[str, Any]], None] = lambda operation, answer: None
+    """May change what SQS answered."""
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Operations and their requests, as they came."""
 
 
 @asynccontextmanager
@@ -33,7 +36,7 @@ async def proxy(server: str) -> AsyncIterator[Proxy]:
     async def handle(request: web.Request) -> web.Response:
         operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
         body = json.loads(await request.read() or b"{}")
-        made.seen.append((operation, body))
+        made.seen.append((operation, json.loads(json.dumps(body))))
         if (own := await made.answer(operation, body)) is not None:
             return own
         headers = {
@@ -43,8 +46,9 @@ async def proxy(server: str) -> AsyncIterator[Proxy]:
         }
         async with client.post(server, data=json.dumps(body), headers=headers) as answer:
             kept = {"x-amzn-query-error": answer.headers.get("x-amzn-query-error", "")}
-            text = await answer.read()
-            return web.Response(status=answer.status, body=text, headers=kept)
+            said = json.loads(await answer.read() or b"{}")
+            made.after(operation, said)
+            return web.json_response(said, status=answer.status, headers=kept)
 
     application = web.Application(client_max_size=2**22)
     application.router.add_route("*", "/{path:.*}", handle)

@@ -52,6 +52,10 @@ class PartlyRefused(Exception):
         self.retry = retry
 
 
+class NotSqs(Exception):
+    """Whoever answers does not do it as SQS does."""
+
+
 class Connection:
     """Two clients: a poll may last longer than any other answer."""
 
@@ -96,11 +100,19 @@ class Connection:
         self._urls.clear()
         await self._stack.aclose()
 
+    async def regions(self) -> list[str]:
+        """Those that the client knows; there may be newer ones."""
+        known: list[str] = await self._session._session.get_available_regions("sqs")
+        return known
+
     async def url(self, queue: str) -> str:
         """Asked once for each queue."""
         if (known := self._urls.get(queue)) is None:
             client = await self.client()
-            known = self._urls[queue] = (await client.get_queue_url(QueueName=queue))["QueueUrl"]
+            answer = await client.get_queue_url(QueueName=queue)
+            if "QueueUrl" not in answer:
+                raise NotSqs(queue)
+            known = self._urls[queue] = answer["QueueUrl"]
         return known
 
     def forget(self, queue: str) -> None:

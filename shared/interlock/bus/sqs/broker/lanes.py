@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Lanes(Generic[T]):
         self._carry = carry
         self._fits = fits
         self._waiting: deque[tuple[T, _Ask]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any] | None] = set()
 
     def ask(self, items: Sequence[T]) -> "asyncio.Future[None]":
         """Done once each was accepted; else it has a call's error, and perhaps some were."""
@@ -51,15 +51,13 @@ class Lanes(Generic[T]):
             return ask.done
         self._waiting.extend([(item, ask) for item in items])
         while len(self._running) < MOST and len(self._waiting) > TEN * len(self._running):
-            lane = asyncio.ensure_future(self._run())
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+            self._running.add(asyncio.ensure_future(self._run()))
         return ask.done
 
     async def drain(self) -> None:
         """What was asked is answered; nothing may be asked meanwhile."""
-        if self._running:
-            await asyncio.wait(self._running)
+        if running := [lane for lane in self._running if lane is not None]:
+            await asyncio.wait(running)
 
     async def _run(self) -> None:
         while self._waiting:
@@ -74,3 +72,5 @@ class Lanes(Generic[T]):
                 error = why
             for _, ask in taken[:fitting]:
                 ask.told(error)
+        # Here, not in a callback: whoever was told may ask before callbacks run.
+        self._running.discard(asyncio.current_task())

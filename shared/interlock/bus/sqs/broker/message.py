@@ -1,5 +1,6 @@
 """A message as it is received, and what can be said of it: ack, nack, reject."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -78,21 +79,18 @@ class SqsMessage(StreamMessage[Raw]):
 
     async def ack(self) -> None:
         if self.committed is None:
-            for one in several(self.raw_message):
-                await one.ack()
+            await asyncio.gather(*(one.ack() for one in several(self.raw_message)))
         await super().ack()
 
     async def nack(self, delay: float | None = None) -> None:
         """`delay` in seconds; without one it grows with each delivery."""
         if self.committed is None:
-            for one in several(self.raw_message):
-                await one.nack(delay)
+            await asyncio.gather(*(one.nack(delay) for one in several(self.raw_message)))
         await super().nack()
 
     async def reject(self) -> None:
         if self.committed is None:
-            for one in several(self.raw_message):
-                await one.reject()
+            await asyncio.gather(*(one.reject() for one in several(self.raw_message)))
         await super().reject()
 
 

@@ -89,10 +89,9 @@ class SqsSubscriber(SubscriberUsecase[Raw]):
         if self._loops:
             reading, prolonging = self._loops
             self._loops = []
-            if asyncio.current_task() not in self._workers:
-                await asyncio.wait([reading])  # what an ended read was given would stay hidden
             for worker in self._workers - {asyncio.current_task()}:
                 worker.cancel()
+            await asyncio.wait([reading])  # what a read that is cut is given would stay hidden
             prolonging.cancel()
         left = [one for one in self._hand.values() if not one.settled]
         self._hand.clear()
