@@ -21,6 +21,7 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
 from interlock.errors import Forged, Refused, Unavailable
 from interlock.testing.build import KEYRING, authenticated, raw
+from tests.interlock.bus.child import child, says
 from tests.interlock.bus.harness import (
     QUICK,
     Seen,
@@ -31,7 +32,7 @@ from tests.interlock.bus.harness import (
     running,
     stop,
 )
-from tests.interlock.bus.test_redis import child, left, says
+from tests.interlock.bus.test_redis import left
 
 BODY = '{"text":"' + "x" * 30_000 + '"}'
 
