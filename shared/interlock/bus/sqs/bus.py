@@ -50,7 +50,11 @@ class SqsBus:
         self._publisher = Publisher(self._reach.connection, at, claims)
         self._desk = Desk(self._reach, self._ages, self._around.now)
         self._dead = DeadLetters(self._reach, self._publisher)
-        await self._desk.greet()
+        try:
+            await self._desk.greet()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         await self._broker.stop()

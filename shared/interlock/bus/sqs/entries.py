@@ -62,11 +62,14 @@ class Receipt:
         return self.kept.since or self.sent
 
 
+NOTHING = Kept()
+
+
 def kept(message: Mapping[str, Any]) -> Kept:
     """Nothing where there is nothing, or nothing of ours."""
     found = message.get("MessageAttributes", {}).get(KEPT)
     if found is None:
-        return Kept()
+        return NOTHING
     try:
         told = orjson.loads(found["StringValue"])
         known = {name: told[name] for name in Kept.__slots__ if name in told}
@@ -78,7 +81,7 @@ def kept(message: Mapping[str, Any]) -> Kept:
             history=tuple(map(str, made.history)),
         )
     except (ValueError, TypeError, KeyError):
-        return Kept()
+        return NOTHING
 
 
 def delivery(message: Mapping[str, Any], queue: str, topic: Topic) -> Delivery:

@@ -95,7 +95,6 @@ async def test_a_refusal_at_the_start_names_cause_and_fix(
     bus = SqsBus(f"sqs://eu-west-1/prod?endpoint={between.url}", KEYRING, clock)
     with pytest.raises(InterlockError) as told:
         await bus.open()
-    await bus.close()
     assert type(told.value) is kind
     assert named in told.value.detail
     assert "\n" not in told.value.detail
@@ -139,14 +138,12 @@ async def test_missing_credentials_are_told(
     bus = SqsBus("sqs://eu-west-1/prod?endpoint=http://127.0.0.1:9", KEYRING, clock)
     with pytest.raises(Refused, match="AWS_ACCESS_KEY_ID"):
         await bus.open()
-    await bus.close()
 
 
 async def test_a_region_that_is_none_is_told(credentials: None) -> None:
     bus = SqsBus("sqs://atlantis-1/prod", KEYRING, clock)
     with pytest.raises(Refused, match="`atlantis-1` is no region"):
         await bus.open()
-    await bus.close()
 
 
 async def test_an_endpoint_where_nobody_is_is_told_at_once(credentials: None) -> None:
@@ -154,7 +151,6 @@ async def test_an_endpoint_where_nobody_is_is_told_at_once(credentials: None) ->
     bus = SqsBus(url, KEYRING, clock)
     with pytest.raises(Unavailable, match="the bus does not serve: SQS at http://127"):
         await bus.open()
-    await bus.close()
 
 
 async def test_an_endpoint_that_is_no_sqs_is_told(between: Proxy, credentials: None) -> None:
@@ -165,7 +161,6 @@ async def test_an_endpoint_that_is_no_sqs_is_told(between: Proxy, credentials: N
     bus = SqsBus(f"sqs://eu-west-1/prod?endpoint={between.url}", KEYRING, clock)
     with pytest.raises(Refused, match="does not answer as SQS does"):
         await bus.open()
-    await bus.close()
 
 
 # -- while it runs -------------------------------------------------------------------------------

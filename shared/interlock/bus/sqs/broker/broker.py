@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from fast_depends.dependencies import Dependant
 from faststream import ContextRepo, PublishType
 from faststream._internal.basic_types import LoggerProto, SendableMessage
 from faststream._internal.broker import BrokerUsecase
@@ -64,7 +63,7 @@ class SqsBroker(SqsRegistrator, BrokerUsecase[Raw, Connection, SqsBrokerConfig])
         codec: CodecProto | None = None,
         parser: CustomCallable | None = None,
         decoder: CustomCallable | None = None,
-        dependencies: Iterable[Dependant] = (),
+        dependencies: Iterable[Any] = (),
         middlewares: Sequence[BrokerMiddleware[Any, Any]] = (),
         routers: Iterable[Registrator[Raw]] = (),
         graceful_timeout: float | None = 15.0,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fast_depends.dependencies import Dependant
 from faststream import AckPolicy
 from faststream._internal.broker.registrator import Registrator
 from faststream._internal.constants import EMPTY
@@ -33,7 +32,7 @@ class SqsRegistrator(Registrator[Raw, SqsBrokerConfig]):
         *,
         ack_policy: AckPolicy = EMPTY,
         no_reply: bool = False,
-        dependencies: Sequence[Dependant] = (),
+        dependencies: Sequence[Any] = (),
         parser: CustomCallable | None = None,
         decoder: CustomCallable | None = None,
         title: str | None = None,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fast_depends.dependencies import Dependant
 from faststream._internal.broker.router import BrokerRouter
 from faststream._internal.types import BrokerMiddleware
 
@@ -20,7 +19,7 @@ class SqsRouter(SqsRegistrator, BrokerRouter[Raw, SqsBrokerConfig]):
         self,
         prefix: str = "",
         *,
-        dependencies: Iterable[Dependant] = (),
+        dependencies: Iterable[Any] = (),
         middlewares: Sequence[BrokerMiddleware[Any, Any]] = (),
         routers: Iterable[SqsRegistrator] = (),
         include_in_schema: bool | None = None,

@@ -1,0 +1,155 @@
+"""What a message costs through our bus on SQS, beside aioboto3's batches in the same run.
+
+`python -m tests.bench.bus_sqs` prints JSON: CPU of this process, microseconds a message. The raw
+client sends, reads and deletes by ten, the same bytes to the same number of queues, and is spared
+the checks of its parameters, as ours is.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from interlock.bus import Effects, Envelope, Group, Raw, on
+from interlock.bus.sqs import SqsBus
+from interlock.bus.sqs.address import address
+from interlock.bus.sqs.broker import Connection
+from interlock.contracts.requests import TaskAuthenticated
+from interlock.contracts.topics import Topic
+from interlock.testing.build import KEYRING, authenticated, denied, noon, raw
+from tests.components.elasticmq import CREDENTIALS, elasticmq
+
+MESSAGES = 2_000
+BATCH = 128
+ROUNDS = 3
+TEN = 10
+AT_ONCE = 8
+BODY = '{"text":"' + "x" * 700 + '"}'
+
+
+async def cpu(work: Callable[[], Awaitable[None]]) -> float:
+    """CPU a message, in microseconds."""
+    began = time.process_time()
+    await work()
+    return (time.process_time() - began) / MESSAGES * 1e6
+
+
+async def raw_publish(client: Any, urls: list[str], messages: list[Raw]) -> None:
+    async def send(url: str, ten: list[Raw]) -> None:
+        entries = [
+            {
+                "Id": str(at),
+                "MessageBody": one.body.decode(),
+                "MessageAttributes": {
+                    "headers": {
+                        "DataType": "String",
+                        "StringValue": orjson.dumps(one.attributes).decode(),
+                    }
+                },
+            }
+            for at, one in enumerate(ten)
+        ]
+        await client.send_message_batch(QueueUrl=url, Entries=entries)
+
+    for at in range(0, len(messages), BATCH):
+        batch = messages[at : at + BATCH]
+        tens = [batch[n : n + TEN] for n in range(0, len(batch), TEN)]
+        await asyncio.gather(*(send(url, ten) for url in urls for ten in tens))
+
+
+async def raw_consume(client: Any, url: str) -> None:
+    left = [MESSAGES]
+
+    async def read() -> None:
+        while left[0] > 0:
+            answer = await client.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=TEN,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            )
+            messages = answer.get("Messages", [])
+            for one in messages:
+                orjson.loads(one["Body"])
+                orjson.loads(one["MessageAttributes"]["headers"]["StringValue"])
+            entries = [
+                {"Id": str(at), "ReceiptHandle": one["ReceiptHandle"]}
+                for at, one in enumerate(messages)
+            ]
+            if entries:
+                await client.delete_message_batch(QueueUrl=url, Entries=entries)
+            left[0] -= len(messages)
+
+    await asyncio.gather(*(read() for _ in range(AT_ONCE)))
+
+
+async def our_publish(bus: SqsBus, messages: list[Raw]) -> None:
+    for at in range(0, len(messages), BATCH):
+        await bus.publish(messages[at : at + BATCH])
+
+
+async def our_consume(bus: SqsBus, effects: bool) -> None:
+    left, done = [MESSAGES], asyncio.Event()
+
+    async def handle(event: Envelope[TaskAuthenticated]) -> Effects:
+        left[0] -= 1
+        if not left[0]:
+            done.set()
+        return [denied(event.body.task)] if effects else []
+
+    running = asyncio.ensure_future(bus.run(Group("policy", [on(TaskAuthenticated, handle)])))
+    await done.wait()
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def one_round(endpoint: str) -> dict[str, float]:
+    messages = [raw(authenticated(f"task-{n}", arguments=BODY), cause="c") for n in range(MESSAGES)]
+    url = f"sqs://elasticmq/{secrets.token_hex(4)}?endpoint={endpoint}&wait=1&visibility=300"
+    connection = Connection(address(url).place)
+    client = await connection.client()
+    urls = [
+        (await client.create_queue(QueueName=f"raw-{secrets.token_hex(4)}"))["QueueUrl"]
+        for _ in ("policy", "audit")
+    ]
+    figures = {"raw_publish": await cpu(lambda: raw_publish(client, urls, messages))}
+    figures["raw_consume"] = await cpu(lambda: raw_consume(client, urls[0]))
+    bus = SqsBus(url, KEYRING, noon)
+    await bus.open()
+    await bus.apply()
+    figures["publish"] = await cpu(lambda: our_publish(bus, messages))
+    figures["consume"] = await cpu(lambda: our_consume(bus, effects=False))
+    await our_publish(bus, messages)
+    figures["consume_and_state"] = await cpu(lambda: our_consume(bus, effects=True))
+    for queue in (*urls, *(address(url).queue(Topic.TASK_AUTHENTICATED, g) for g in ("audit",))):
+        await client.delete_queue(QueueUrl=queue if "://" in queue else await connection.url(queue))
+    await bus.close()
+    await connection.close()
+    return figures
+
+
+async def run() -> dict[str, Any]:
+    """The best of each figure, beside what was promised."""
+    os.environ.update(CREDENTIALS)
+    with elasticmq() as endpoint:
+        rounds = [await one_round(endpoint) for _ in range(ROUNDS)]
+    best = {name: round(min(one[name] for one in rounds), 1) for name in rounds[0]}
+    return {
+        "bus": best,
+        "consume_more_than_raw": round(best["consume"] - best["raw_consume"], 1),
+        "publish_more_than_raw": round(best["publish"] - best["raw_publish"], 1),
+        "targets": {"consume_more_than_raw": 30, "publish_more_than_raw": 15},
+    }
+
+
+if __name__ == "__main__":
+    import uvloop  # as the services run
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(runner.run(run()), indent=2))
