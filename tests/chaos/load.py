@@ -1,21 +1,25 @@
 """Tasks asked for in every way there is, by callers who repeat themselves until they are heard."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from interlock.errors import Refused, Unavailable
 from interlock.sdk import BusAgent, Interlock, Outcome, Submission
+from tests.chaos.scale import scaled
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SERVER, arguments
 from tests.components.world import World
 
 T = TypeVar("T")
+CALLERS = scaled(4, 32)
 IN_FLIGHT = 32
-PATIENCE = 90.0
+PATIENCE = scaled(250, 3000)
 """Seconds after which what was awaited counts as never coming."""
-PAUSE = 0.05
+PAUSE = 0.1
 """Seconds before a caller says again what was not heard."""
 
 
@@ -25,27 +29,29 @@ class Load:
 
     client: Interlock
     agent: BusAgent
+    name: str
+    """Begins its tasks' keys."""
     asked: dict[str, str] = field(default_factory=dict)
     """Task id → tool. Only tasks that were accepted: 202 at the door, or appended to the bus."""
     refusals: int = 0
     """How often nobody was there, or said 503."""
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def run(self, tasks: int, name: str = "load", *, follow: bool = False) -> None:
-        """Ask for `tasks` tasks: half may be repeated, a quarter comes over the bus.
+    async def flow(self, over: asyncio.Event, at_least: int) -> None:
+        """Until it is over, and for so many tasks, callers ask for one, follow it to its end, and
+        ask for the next: half may be repeated, a quarter comes over the bus."""
+        numbers = itertools.count()
 
-        With `follow` no caller asks for its next one before its last one ended.
-        """
-        free = asyncio.Semaphore(IN_FLIGHT)
+        async def caller() -> None:
+            while (n := next(numbers)) < at_least or not over.is_set():
+                await self.follow(n)
 
-        async def one(n: int) -> None:
-            async with free:
-                task = await self.ask(n, f"{name}-{n}")
-                if follow:
-                    await self.repeat(lambda: self._end(task, {}))
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.gather(*(one(n) for n in range(tasks)))
+    async def follow(self, n: int, name: str = "task") -> None:
+        """Ask for task `n`, and await its end."""
+        task = await self.ask(n, f"{self.name}-{name}-{n}")
+        await self.repeat(partial(self._end, task, {}))
 
     async def ask(self, n: int, key: str) -> str:
         """Ask for task `n` until it is accepted; its id."""
@@ -105,10 +111,10 @@ class Load:
 
 
 @asynccontextmanager
-async def load_on(world: World) -> AsyncIterator[Load]:
+async def load_on(world: World, name: str = "load") -> AsyncIterator[Load]:
     """Callers of a suite."""
     async with (
         Interlock(world.suite.url, world.key) as client,
         BusAgent(world.suite.bus_url, world.bus_key) as agent,
     ):
-        yield Load(client, agent)
+        yield Load(client, agent, name)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 FULL = os.environ.get("INTERLOCK_CHAOS") == "full"
-MARKS = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600 if FULL else 120)]
+MARKS = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(3600 if FULL else 300)]
 """Of every module here that starts a suite."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -42,6 +43,8 @@ class Ledger:
     """By task, the type of each of its ends."""
     types: Counter[str]
     faults: Counter[str]
+    latest: datetime
+    """The latest time that a record's writer stated."""
 
 
 def read_ledger(suite: Suite, path: Path) -> Ledger:
@@ -55,6 +58,7 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
     )
     ends: dict[str, list[str]] = defaultdict(list)
     types, faults = Counter[str](), Counter[str]()
+    latest = ""
     for line in read_export(path):
         if not isinstance(line, Record) or line.entry is None:
             continue
@@ -62,11 +66,12 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
         if entry.fault:
             faults[entry.fault] += 1
             continue
-        kind = parts(entry.kept)[1]["ce_type"]
+        attributes = parts(entry.kept)[1]
+        kind, latest = attributes["ce_type"], max(latest, attributes["ce_time"])
         types[kind] += 1
         if kind in ENDS or kind == TaskSettled.type:
             ends[entry.subject].append(kind)
-    return Ledger(report, ends, types, faults)
+    return Ledger(report, ends, types, faults, datetime.fromisoformat(latest))
 
 
 async def settled_ledger(suite: Suite, tasks: Mapping[str, str], path: Path) -> Ledger:

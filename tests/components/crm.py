@@ -28,7 +28,7 @@ class Crm:
 
     def begun(self, tool: str) -> int:
         """How many failures of `tool` were played so far: a delayed call counts as it begins."""
-        return int(self._control("calls")["failed"].get(tool, 0))
+        return int(self._control("failures").get(tool, 0))
 
     def fail(self, tool: str, how: str, **more: Any) -> None:
         """The next call of `tool` fails; `times`, `seconds`, `status`, `retry_after`."""

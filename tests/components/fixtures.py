@@ -65,8 +65,8 @@ def postgres_server() -> Iterator[str]:
         yield given
         return
     try:
-        with postgres() as url:
-            yield url
+        with postgres() as server:
+            yield server.url
     except Missing as missing:
         without("postgres", missing)
 

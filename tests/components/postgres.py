@@ -9,10 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import psutil
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -25,14 +27,82 @@ PATIENCE = 30.0
 UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
+@dataclass
+class Postgres:
+    """A server on one folder, whichever process is it at the moment."""
+
+    home: Path
+    """Its data, and its socket."""
+    port: int = 5432
+    settings: Sequence[str] = ()
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """Its own database, `postgres`."""
+        return f"postgresql+asyncpg://interlock@/postgres?host={self.home}"
+
+    def start(self) -> "Postgres":
+        """Return once it answers. Missing if none is installed."""
+        binaries, user = _binaries(), _user()
+        if user is not None:
+            shutil.chown(self.home, user)
+        if not (self.home / "data").exists():
+            _make(binaries, self.home, user)
+        told = (f"port={self.port}", f"unix_socket_directories={self.home}", *self.settings)
+        flags = [part for setting in told for part in ("-c", setting)]
+        with self._log.open("a") as out:
+            self._process = subprocess.Popen(
+                [str(binaries / "postgres"), "-D", str(self.home / "data"), *flags],
+                user=user,
+                cwd=self.home,
+                stdout=out,
+                stderr=out,
+                preexec_fn=partial(die_with_parent, signal.SIGQUIT),  # noqa: PLW1509 - no threads
+            )
+        self._await(binaries, self._process)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes: what they had not written is lost."""
+        assert self._process is not None
+        root = psutil.Process(self._process.pid)
+        everyone = [root, *root.children(recursive=True)]
+        for one in everyone:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        self._process.wait(PATIENCE)
+        psutil.wait_procs(everyone, timeout=PATIENCE)
+
+    def stop(self) -> None:
+        """In order."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(PATIENCE)
+
+    @property
+    def _log(self) -> Path:
+        return self.home / "log"
+
+    def _await(self, binaries: Path, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + PATIENCE
+        where = ("--host", str(self.home), "--port", str(self.port))
+        asked = [str(binaries / "pg_isready"), "--quiet", *where]
+        while subprocess.run(asked, check=False).returncode != 0:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Missing(f"the server did not start: {self._log.read_text().strip()[-2000:]}")
+            time.sleep(0.02)
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a running server's `postgres` database. Missing if none is installed."""
+def postgres() -> Iterator[Postgres]:
+    """A running server of one's own. Missing if none is installed."""
     home = Path(tempfile.mkdtemp(prefix="interlock-pg-"))
+    server = Postgres(home, settings=("listen_addresses=", *UNSAFE_BUT_FAST))
     try:
-        with kept(home, 5432, "listen_addresses=", *UNSAFE_BUT_FAST):
-            yield f"postgresql+asyncpg://interlock@/postgres?host={home}"
+        yield server.start()
     finally:
+        server.stop()
         shutil.rmtree(home)
 
 
@@ -42,13 +112,12 @@ def kept(home: Path, port: int, *settings: str) -> Iterator[None]:
 
     Missing if none is installed.
     """
-    binaries, user = _binaries(), _user()
-    if user is not None:
-        shutil.chown(home, user)
-    if not (home / "data").exists():
-        _make(binaries, home, user)
-    with _run(binaries, home, user, (f"port={port}", *settings)):
+    server = Postgres(home, port, settings)
+    try:
+        server.start()
         yield
+    finally:
+        server.stop()
 
 
 def query(home: Path, port: int, *options: str) -> str:
@@ -122,35 +191,3 @@ def _make(binaries: Path, home: Path, user: str | None) -> None:
     if made.returncode != 0:
         raise Missing(f"`initdb` failed: {made.stderr.strip()}")
 
-
-@contextmanager
-def _run(binaries: Path, home: Path, user: str | None, settings: Sequence[str]) -> Iterator[None]:
-    log = home / "log"
-    told = (f"unix_socket_directories={home}", *settings)
-    flags = [part for setting in told for part in ("-c", setting)]
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [str(binaries / "postgres"), "-D", str(home / "data"), *flags],
-            user=user,
-            cwd=home,
-            stdout=out,
-            stderr=out,
-            preexec_fn=partial(die_with_parent, signal.SIGQUIT),  # noqa: PLW1509 - no threads
-        ) as server,
-    ):
-        try:
-            _await(binaries, home, server, settings[0].partition("=")[2])
-            yield
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(PATIENCE)
-
-
-def _await(binaries: Path, home: Path, server: subprocess.Popen[bytes], port: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    asked = [str(binaries / "pg_isready"), "--quiet", "--host", str(home), "--port", port]
-    while subprocess.run(asked, check=False).returncode != 0:
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise Missing(f"the server did not start: {(home / 'log').read_text().strip()}")
-        time.sleep(0.02)

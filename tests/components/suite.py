@@ -20,11 +20,11 @@ from urllib.request import Request, urlopen
 import psutil
 
 from interlock.contracts.topics import SERVICES
-from interlock.runtime.supervisor import free_port
+from tests.components.ports import lasting_port
 
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 150.0
 STOPS_WITHIN = 40.0
-GLANCE = 0.02
+GLANCE = 0.05
 """Seconds between two looks at another process."""
 KEY = "operator.key"
 
@@ -36,7 +36,7 @@ class Suite:
     data: Path
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lasting_port)
     module: str = "interlock.cli"
     """What stands for the `interlock` command."""
     started_in: float = 0.0
@@ -63,9 +63,12 @@ class Suite:
 
     @property
     def bus_url(self) -> str:
-        """The bus that it was given, else its embedded Valkey's; the same after a restart."""
-        if given := self.env.get("INTERLOCK_BUS_URL"):
-            return given
+        """Where its broker listens; the same after a restart."""
+        return self.env.get("INTERLOCK_BUS_URL") or self.redis_url
+
+    @property
+    def redis_url(self) -> str:
+        """Where its embedded Valkey listens; the same after a restart."""
         return (self.data / "valkey" / "valkey.url").read_text("utf-8").strip()
 
     # -- its life -------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ def suite(data: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
 @contextmanager
 def upstream(module: str, *arguments: str) -> Iterator[str]:
     """A sample server of ours as a process; its URL."""
-    port = free_port()
+    port = lasting_port()
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--port", str(port), *arguments],
         stdout=subprocess.DEVNULL,

@@ -247,6 +247,14 @@ async def test_a_broker_killed_under_traffic_loses_nothing(tmp_path: Path) -> No
     }
 
 
+async def test_a_question_is_answered_though_its_connection_broke_since_the_last_one(
+    bus: RedisBus, redis: Any
+) -> None:
+    before = await bus.backlog("policy")
+    assert await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") > 0
+    assert await bus.backlog("policy") == before
+
+
 def denials(arrivals: Sequence[Arrival]) -> set[str]:
     return {one.raw.id for one in arrivals if isinstance(one.fact, TaskDenied)}
 

@@ -162,21 +162,30 @@ class Desk:
         for at in range(0, len(ids), AT_ONCE):
             asked = [(one, place[:keys]) for one in ids[at : at + AT_ONCE] for place in places]
             commands: list[Command] = [("EVAL", script, keys, *place, one) for one, place in asked]
-            answers = await self._ask(*commands)
+            answers = await self._ask(*commands, again=False)
             moved |= {one for (one, _), said in zip(asked, answers, strict=True) if said}
         return frozenset(moved)
 
-    async def _ask(self, *commands: Command) -> list[Any]:
+    async def _ask(self, *commands: Command, again: bool = True) -> list[Any]:
+        """With `again` a second time if the connection broke: since when it had is not known."""
         async with self._turn:
             try:
-                answers = await self._line.ask(*commands)
-            except BaseException:
-                await self._line.drop()
-                raise
+                answers = await self._once(commands)
+            except Unavailable as error:
+                if not again or isinstance(error.__cause__, TimeoutError):
+                    raise
+                answers = await self._once(commands)
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise refused(answer)
         return answers
+
+    async def _once(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return await self._line.ask(*commands)
+        except BaseException:
+            await self._line.drop()
+            raise
 
 
 def _info(groups: Any, group: str) -> dict[bytes, Any]:

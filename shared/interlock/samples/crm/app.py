@@ -107,6 +107,9 @@ def _control(trouble: Trouble) -> list[Route]:
     async def calls(request: Request) -> Response:
         return JSONResponse(trouble.log().model_dump(mode="json"))
 
+    async def played(request: Request) -> Response:
+        return JSONResponse(trouble.played())
+
     async def arm(request: Request) -> Response:
         try:
             trouble.arm(Failure.model_validate_json(await request.body()))
@@ -121,5 +124,6 @@ def _control(trouble: Trouble) -> list[Route]:
     return [
         Route("/control/calls", calls, methods=["GET"]),
         Route("/control/failures", arm, methods=["POST"]),
+        Route("/control/failures", played, methods=["GET"]),
         Route("/control/reset", reset, methods=["POST"]),
     ]

@@ -1,7 +1,7 @@
 """Failures on demand, and the log of what was really executed: what tests count side effects by."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,18 +65,18 @@ class Trouble:
     @property
     def armed(self) -> bool:
         """Whether any call is to fail."""
-        return bool(self._failures)
+        return any(self._failures.values())
 
     def reset(self) -> None:
         """Disarm all, forget all."""
-        self._failures: list[Failure] = []
+        self._failures: defaultdict[str, deque[Failure]] = defaultdict(deque)
         self._calls: list[Executed] = []
         self._cancelled: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
 
     def arm(self, failure: Failure) -> None:
         """Failures of one tool are played in the order in which they were armed."""
-        self._failures += [failure] * failure.times
+        self._failures[failure.tool] += [failure] * failure.times
 
     def next_at_door(self, tool: str) -> Failure | None:
         """The failure that the HTTP door is to play for this call, if it is the door's turn."""
@@ -100,6 +100,10 @@ class Trouble:
         """The tool takes effect."""
         self._calls.append(Executed(tool=tool, task_id=task_id))
 
+    def played(self) -> dict[str, int]:
+        """How many failures of each tool were played so far."""
+        return dict(self._failed)
+
     def log(self) -> Log:
         """What happened so far."""
         return Log(
@@ -111,9 +115,8 @@ class Trouble:
         )
 
     def _next(self, tool: str, hows: set[How]) -> Failure | None:
-        first = next((failure for failure in self._failures if failure.tool == tool), None)
-        if first is None or first.how not in hows:
+        armed = self._failures[tool]
+        if not armed or armed[0].how not in hows:
             return None
-        self._failures.remove(first)
         self._failed[tool] += 1
-        return first
+        return armed.popleft()
