@@ -34,7 +34,7 @@ check: $(READY) ## lint, format, types, walls
 test: check ## check, then every test (ARGS="-k deny" for some)
 	@$(BIN)/pytest $(ARGS)
 
-chaos: $(READY) ## the tests that kill processes under load, at full size
+chaos: $(READY) ## the fault matrix in full, and its report in docs (ARGS="-k kafka-")
 	@INTERLOCK_CHAOS=full $(BIN)/pytest -m chaos $(ARGS)
 
 conformance: $(SUITE) ## the official MCP conformance suite against Interlock

@@ -37,6 +37,17 @@ class Load:
     """How often nobody was there, or said 503."""
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    async def run(self, tasks: int) -> None:
+        """Ask for so many tasks, and await no end."""
+        free = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(n: int) -> None:
+            async with free:
+                await self.ask(n, f"{self.name}-{n}")
+
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(one(n) for n in range(tasks)))
+
     async def flow(self, over: asyncio.Event, at_least: int) -> None:
         """Until it is over, and for so many tasks, callers ask for one, follow it to its end, and
         ask for the next: half may be repeated, a quarter comes over the bus."""

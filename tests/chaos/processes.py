@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from interlock.contracts.outcomes import TaskSettled
 from interlock.contracts.task import TaskState
 from interlock.contracts.topics import SERVICES
@@ -19,6 +17,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.slowness import locked
 from tests.chaos.stands import rival, standstill
 from tests.chaos.truth import read_ledger
+from tests.components.required import Missing, without
 from tests.components.suite import Suite, until
 
 JUMP = 600
@@ -127,10 +126,10 @@ async def clock_jumped(scene: Scene) -> None:
 
 
 def faketime() -> Path:
-    """Debian's library that shifts a process's clock. Skips the test where it is not there."""
+    """Debian's library that shifts a process's clock."""
     found = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if found is None:
-        pytest.skip("no libfaketime: install Debian's package `libfaketime`")
+        without("faketime", Missing("install Debian's package `libfaketime`"))
     return found
 
 

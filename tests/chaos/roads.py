@@ -88,7 +88,7 @@ async def network_cut(scene: Scene) -> None:
         for fault in (proxy.hold, proxy.cut):
             sent = proxy.passed
             await scene.under_way()
-            await scene.until(lambda sent=sent: proxy.passed > sent + 1000, "the rival works")  # type: ignore[misc]
+            await scene.until(lambda sent=sent: proxy.passed > sent + 1000, "the rival works")  # type: ignore[misc]  # mypy cannot infer a default
             fault()
             await asyncio.sleep(transport.patience + 1.0)
             proxy.mend()

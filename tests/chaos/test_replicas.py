@@ -176,8 +176,8 @@ async def test_one_of_three_is_killed_of_each_service_and_the_rest_take_over(
 ) -> None:
     for tool in (REPEATABLE, NOT_REPEATABLE):
         crowd.crm.fail(tool, "delay", seconds=0.1, times=TASKS)
-    async with load_on(crowd) as load:
-        work = asyncio.create_task(load.run(TASKS, "crowd"))
+    async with load_on(crowd, "crowd") as load:
+        work = asyncio.create_task(load.run(TASKS))
         for n, service in enumerate(SERVICES, 1):
             await load.accepted(n * TASKS // (len(SERVICES) + 2))
             victim = psutil.Process(crowd.suite.pids(service)[0])

@@ -190,4 +190,3 @@ def _make(binaries: Path, home: Path, user: str | None) -> None:
     )
     if made.returncode != 0:
         raise Missing(f"`initdb` failed: {made.stderr.strip()}")
-
