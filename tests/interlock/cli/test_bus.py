@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from redis import Redis
@@ -19,9 +20,10 @@ def bus(*words: str, data: Path) -> Ran:
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
-@pytest.fixture(params=["redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """An empty broker of each transport."""
+@pytest.fixture(params=["redis", "sqs", "kafka"])
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A broker of each transport, and nothing of ours on it."""
+    monkeypatch.setenv("INTERLOCK_PREFIX", f"test-{token_hex(4)}:")
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
 

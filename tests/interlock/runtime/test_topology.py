@@ -1,6 +1,7 @@
 """Nothing starts on a wrong topology: the embedded mode makes it right, elsewhere people do."""
 
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from redis import Redis
@@ -12,10 +13,8 @@ from interlock.runtime import topology
 from interlock.runtime.process import open_process
 from interlock.runtime.settings import SuiteSettings
 
-STREAM = "interlock:bus:task.events"
 
-
-@pytest.fixture(params=["redis"])
+@pytest.fixture(params=["redis", "sqs", "kafka"])
 def bus_url(request: pytest.FixtureRequest) -> str:
     """An empty broker of each transport; its state plane is `redis_url`."""
     url: str = request.getfixturevalue(f"{request.param}_url")
@@ -28,7 +27,13 @@ def settings(tmp_path: Path, bus_url: str, redis_url: str) -> SuiteSettings:
     keys = tmp_path / "keys"
     load_keyring(keys, create=True)
     load_trust(keys, create=SERVICES)
-    return SuiteSettings(data=tmp_path, bus_url=bus_url, redis_url=redis_url, embedded=False)
+    return SuiteSettings(
+        data=tmp_path,
+        bus_url=bus_url,
+        redis_url=redis_url,
+        embedded=False,
+        prefix=f"test-{token_hex(4)}:",  # a broker that is not emptied has others' topics
+    )
 
 
 @pytest.mark.promise("topology")
@@ -58,18 +63,20 @@ async def test_what_was_applied_is_not_made_again(settings: SuiteSettings) -> No
     assert await topology.apply(settings) == ([], [])
 
 
+@pytest.mark.parametrize("bus_url", ["redis"], indirect=True)
 async def test_what_lies_in_a_streams_place_is_left_to_people_and_the_rest_is_made(
     settings: SuiteSettings, redis_url: str
 ) -> None:
+    stream = f"{settings.prefix}bus:task.events"
     with Redis.from_url(redis_url) as redis:
-        redis.set(STREAM, "somebody's")
+        redis.set(stream, "somebody's")
     made, left = await topology.apply(settings)
     assert made
-    assert [(one.what, one.safe) for one in left] == [(f"stream `{STREAM}`", False)]
-    assert f"DEL {STREAM}" in left[0].todo
+    assert [(one.what, one.safe) for one in left] == [(f"stream `{stream}`", False)]
+    assert f"DEL {stream}" in left[0].todo
     with Redis.from_url(redis_url) as redis:
-        assert redis.get(STREAM) == b"somebody's"
+        assert redis.get(stream) == b"somebody's"
     embedded = settings.model_copy(update={"embedded": True})
-    with pytest.raises(Refused, match=f"stream `{STREAM}` is a key of another type"):
+    with pytest.raises(Refused, match=f"stream `{stream}` is a key of another type"):
         async with open_process(embedded, join=False):
             pass
