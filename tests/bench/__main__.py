@@ -1,7 +1,7 @@
 """`make bench`: every figure that the design promises, as ratios against a raw baseline in one run.
 
-`python -m tests.bench [name …]` runs some of: bus, bus-sqs, storage, governed, separate, bulk,
-ledger, scale.
+`python -m tests.bench [name …]` runs some of: bus, bus-kafka, bus-sqs, storage, governed, separate,
+bulk, ledger, scale.
 """
 
 import subprocess
@@ -10,6 +10,7 @@ import sys
 BENCHES = {
     "bus": ("tests.bench.bus",),
     "bus-sqs": ("tests.bench.bus_sqs",),
+    "bus-kafka": ("tests.bench.bus_kafka",),
     "storage": ("tests.bench.storage",),
     "governed": ("tests.bench.governed",),
     "separate": ("tests.bench.governed", "--separate"),

@@ -1,6 +1,7 @@
 """Tasks published in bulk by an agent on the bus, through every service to a trivial tool.
 
-`python -m tests.bench.bulk` prints JSON: tasks a second, and CPU a task by process.
+`python -m tests.bench.bulk [--separate] [--bus kafka]` prints JSON: tasks a second, and CPU a task
+by process.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
-from tests.bench.governed import prepare
+from tests.bench.governed import BUSES, chosen_bus, prepare
 from tests.bench.work import sampled_suite, work_of
 from tests.components.suite import Suite, suite, upstream
 
@@ -77,11 +78,15 @@ def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--separate", action="store_true", help="a process per service")
+    options.add_argument("--bus", choices=BUSES, default="redis")
     options.add_argument("--tasks", type=int, default=5000)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
         arguments = ["--separate"] if chosen.separate else []
-        with suite(Path(folder) / "data", *arguments) as running:
+        with (
+            chosen_bus(chosen.bus) as env,
+            suite(Path(folder) / "data", *arguments, env=env) as running,
+        ):
             result = measure(running, echo, chosen.tasks)
         if not chosen.separate:
             with sampled_suite(Path(folder) / "sampled") as running:

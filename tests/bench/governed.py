@@ -1,7 +1,7 @@
 """What governance costs: the same tool called directly and through Interlock, in one run.
 
-`python -m tests.bench.governed [--separate]` prints JSON. Everything runs on loopback: the upstream
-and the suite are processes of their own, the load generator is this one.
+`python -m tests.bench.governed [--separate] [--bus kafka]` prints JSON. Everything runs on
+loopback: the upstream and the suite are processes of their own, the load generator is this one.
 """
 
 import argparse
@@ -10,13 +10,15 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from tests.bench.work import sampled_suite, work_of
+from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.suite import Suite, suite, upstream
 
 VERSION = "2026-07-28"
@@ -84,6 +86,20 @@ def quantile(values: Sequence[float], q: float) -> float:
     """The value below which a share `q` of them lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+BUSES = ("redis", "kafka")
+
+
+@contextmanager
+def chosen_bus(name: str) -> Iterator[dict[str, str]]:
+    """What tells a suite of its bus: its own Valkey, or a broker that runs in this block."""
+    if name == "redis":
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder, quick_folder(Path(folder)) as data:
+        with kafka(data, PATIENT) as broker:
+            yield {"INTERLOCK_BUS_URL": broker.url.replace("&session=2", "")}
 
 
 def prepare(running: Suite, echo: str) -> str:
@@ -156,12 +172,16 @@ def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--separate", action="store_true", help="a process per service")
+    options.add_argument("--bus", choices=BUSES, default="redis")
     options.add_argument("--calls", type=int, default=1000)
     options.add_argument("--seconds", type=float, default=10.0)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
         arguments = ["--separate"] if chosen.separate else []
-        with suite(Path(folder) / "data", *arguments) as running:
+        with (
+            chosen_bus(chosen.bus) as env,
+            suite(Path(folder) / "data", *arguments, env=env) as running,
+        ):
             rest = running.resident()
             result = {
                 "started_in_seconds": round(running.started_in, 2),

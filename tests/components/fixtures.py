@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 
 from tests.components.elasticmq import CREDENTIALS, elasticmq
-from tests.components.kafka import kafka, quick_folder
+from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
@@ -52,7 +52,10 @@ def kafka_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     try:
-        with quick_folder(tmp_path_factory.mktemp("kafka")) as folder, kafka(folder) as broker:
+        with (
+            quick_folder(tmp_path_factory.mktemp("kafka")) as folder,
+            kafka(folder, PATIENT) as broker,
+        ):
             yield broker.url
     except Missing as missing:
         without("kafka", missing)

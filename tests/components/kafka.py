@@ -50,7 +50,7 @@ class Broker:
     @property
     def url(self) -> str:
         """For `INTERLOCK_BUS_URL`: options for a single node, on which nobody waits long."""
-        return f"kafka://127.0.0.1:{self.port}?replication=1&partitions=2&session=1"
+        return f"kafka://127.0.0.1:{self.port}?replication=1&partitions=2&session=2"
 
     @property
     def pid(self) -> int | None:
@@ -64,6 +64,11 @@ class Broker:
 
     def start(self) -> "Broker":
         """Return once it answers; the data of an earlier start is there again."""
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
+        """The process, which dies with the thread that this is called in."""
         if not self._config.exists():
             self._make()
         with self.log.open("ab") as log:
@@ -73,9 +78,12 @@ class Broker:
                 stderr=log,
                 preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - no threads
             )
+
+    def wait(self) -> "Broker":
+        """Until it answers."""
         end = time.monotonic() + PATIENCE
         while not _serves(self.port):
-            if self._process.poll() is not None or time.monotonic() > end:
+            if self.pid is None or time.monotonic() > end:
                 raise Missing(f"the broker did not start: {self.log.read_text()[-2000:]}")
             time.sleep(0.05)
         return self
@@ -179,6 +187,10 @@ def quick_folder(otherwise: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+PATIENT = {"broker.session.timeout.ms": "20000"}
+"""For a broker that is not to be killed: a loaded machine must not take it for dead."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.load import load_on
 from tests.chaos.truth import faults_of
-from tests.components.kafka import Broker, kafka, quick_folder
+from tests.components.kafka import PATIENT, Broker, kafka, quick_folder
 from tests.components.required import Missing, without
 from tests.components.world import world
 
@@ -18,7 +18,10 @@ pytestmark = pytest.mark.slow
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """One whose topics begin with the usual prefix."""
     try:
-        with quick_folder(tmp_path_factory.mktemp("kafka")) as folder, kafka(folder) as running:
+        with (
+            quick_folder(tmp_path_factory.mktemp("kafka")) as folder,
+            kafka(folder, PATIENT) as running,
+        ):
             yield running
     except Missing as missing:
         without("kafka", missing)

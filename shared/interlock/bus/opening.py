@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from interlock.bus.document import Places
 from interlock.bus.observe import Observer, Silent
 from interlock.bus.port import Bus
 from interlock.bus.redis import RedisBus
+from interlock.bus.redis.places import redis_places
 from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import Keyring
 from interlock.errors import Refused
@@ -59,6 +61,15 @@ def open_bus(opening: Opening) -> Bus:
         f"`{scheme}` is no scheme of a bus's URL; give one of "
         + ", ".join(f"`{known}://`" for known in SCHEMES)
     )
+
+
+def places(url: str | None, prefix: str) -> Places:
+    """Where the messages of a bus lie, for its document; a bus of our own is on Redis."""
+    if url is not None and urlsplit(url).scheme == KAFKA:
+        from interlock.bus.kafka.places import kafka_places  # noqa: PLC0415 - an extra
+
+        return kafka_places(prefix)
+    return redis_places(prefix)
 
 
 def _kafka(opening: Opening) -> Bus:

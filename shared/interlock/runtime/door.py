@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interlock.bus.redis.document import Document
+from interlock.bus.document import Document
+from interlock.bus.opening import places
 from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import problem
 from interlock.runtime.host import Running
@@ -122,7 +123,8 @@ def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
 
 def _events(running: Sequence[Running], process: Process) -> dict[str, Any]:
     groups = [one.parts.group for one in running if one.parts.group is not None]
-    return Document(groups, process.settings.prefix, version("interlock")).json()
+    where = places(process.settings.bus_url, process.settings.prefix)
+    return Document(groups, where, version("interlock")).json()
 
 
 def readiness(reasons: Mapping[str, Sequence[str]]) -> JSONResponse:

@@ -3,8 +3,11 @@
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from interlock.bus import Arrival, Effects, Envelope, Group, on
-from interlock.bus.redis.document import Document
+from interlock.bus.document import Document
+from interlock.bus.opening import places
 from interlock.contracts.registry import MESSAGES
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import TOPOLOGY, topics_of
@@ -21,12 +24,18 @@ async def keep(arrivals: Sequence[Arrival]) -> None:
 GROUPS = (Group("policy", [on(TaskAuthenticated, judge)]), Group("audit", keep=keep))
 
 
-def test_it_names_every_topic_every_message_and_the_groups_that_consume() -> None:
-    document = Document(GROUPS, "interlock:", "1").json()
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [(None, "interlock:bus:"), ("kafka://a:9092", "interlock."), ("redis://a", "interlock:bus:")],
+)
+def test_it_names_every_topic_every_message_and_the_groups_that_consume(
+    url: str | None, place: str
+) -> None:
+    document = Document(GROUPS, places(url, "interlock:"), "1").json()
     channels = document["channels"]
     assert document["asyncapi"] == "3.0.0"
     assert {channel["address"] for channel in channels.values()} == {
-        f"interlock:bus:{topic}" for topic in TOPOLOGY
+        f"{place}{topic}" for topic in TOPOLOGY
     }
     audited = {f"{topic}:audit" for topic in topics_of("audit")}
     published = {f"{topic}:publish" for topic in TOPOLOGY}
@@ -39,5 +48,5 @@ def test_it_names_every_topic_every_message_and_the_groups_that_consume() -> Non
 
 
 def test_it_is_the_same_each_time() -> None:
-    first, second = (json.dumps(Document(GROUPS, "x:", "1").json()) for _ in range(2))
+    first, second = (json.dumps(Document(GROUPS, places(None, "x:"), "1").json()) for _ in range(2))
     assert first == second

@@ -210,8 +210,7 @@ async def test_a_broker_killed_under_traffic_loses_nothing(
                         await asyncio.sleep(0.05)
                 if n == 20:
                     own_broker.kill()
-                    restart = asyncio.ensure_future(asyncio.to_thread(own_broker.start))
-            await restart
+                    own_broker.launch()
             ends = await kept.until(lambda items: len(denials(items)) == 400)
             await eventually(lambda: backlog_or_none(bus), lambda some: some == 0)
     assert {one.fact.task.id for one in ends if isinstance(one.fact, TaskDenied)} == {
@@ -240,7 +239,7 @@ async def test_a_broker_that_is_down_is_said_within_bounds_and_found_again(
             await bus.publish([raw(authenticated("refused"))])
         with pytest.raises(Unavailable):
             await bus.check()
-        await asyncio.to_thread(own_broker.start)
+        own_broker.launch()
         await eventually(lambda: healthy(bus), bool)
         await bus.publish([raw(authenticated("after"))])
         seen = Seen()
@@ -325,3 +324,26 @@ async def test_a_group_waits_for_the_redis_that_it_needs(where: Where, tmp_path:
         assert await bus.letters("policy") == []
         async with running(bus, policy(seen)):
             await seen.count(1)
+
+
+async def test_a_message_that_is_too_large_is_refused_and_the_next_one_is_not(
+    bus: KafkaBus,
+) -> None:
+    for size in (9 << 20, 11 << 20):  # the broker's limit, and the client's
+        large = raw(authenticated())
+        with pytest.raises(Refused, match="larger than the bus takes"):
+            await bus.publish([replace(large, body=bytes(size))])
+    for n in range(4):
+        await bus.publish([raw(authenticated(f"task-{n}"))])
+    assert left(await bus.backlog("policy")) == 4
+
+
+async def test_whoever_gives_up_waiting_holds_up_nobody(bus: KafkaBus) -> None:
+    gone = [
+        asyncio.ensure_future(bus.publish([raw(authenticated(f"gone-{n}"))])) for n in range(20)
+    ]
+    await asyncio.sleep(0)
+    for one in gone:
+        one.cancel()
+    await bus.publish([raw(authenticated("stays"))])
+    await asyncio.wait(gone)

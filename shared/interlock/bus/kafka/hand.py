@@ -61,14 +61,15 @@ def mark_of(metadata: str) -> int:
 
 
 def suspicious(
-    found: Mapping[TopicPartition, Any], ends: Offsets, batch: int
+    found: Mapping[TopicPartition, Any], ends: Offsets, reach: int
 ) -> dict[TopicPartition, Suspects]:
     """Which partitions were left without a word, and what lies there that was in hand perhaps.
 
-    `found`: committed offsets with metadata; `ends`: where those partitions end now.
+    `found`: committed offsets with metadata; `ends`: where those partitions end now; `reach`: how
+    many messages beyond its committed offset a member may have had in hand.
     """
     return {
-        spot: Suspects(one.offset, min(one.offset + batch, ends[spot]), mark_of(one.metadata))
+        spot: Suspects(one.offset, min(one.offset + reach, ends[spot]), mark_of(one.metadata))
         for spot, one in found.items()
         if spot in ends and mark_of(one.metadata) != UNHELD and one.offset < ends[spot]
     }

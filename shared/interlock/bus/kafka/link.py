@@ -20,8 +20,10 @@ from interlock.errors import InterlockError, Unavailable
 T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds within which a broker that is there answers anything that does not block."""
+TAKEN = 8 << 20
+"""Bytes of the largest message that is taken."""
 LARGEST = 10 << 20
-"""Bytes of the largest record: a message of 8 MiB and what we say of it when it is dead."""
+"""Bytes of the largest record: a message with what we say of it when it fails."""
 TOGETHER = 512 << 10
 """Bytes that may leave for one partition in one write."""
 AGAIN = 0.1

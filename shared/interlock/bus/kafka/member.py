@@ -109,26 +109,29 @@ class Member:
     async def _next(self) -> Hand:
         """What is still in hand, else what comes next."""
         seat = self._seat
-        await seat.guarded(seat.hand, seat.pay)
         if seat.hand.left:
             return seat.hand
         self._idle = True
         try:
-            return await seat.next()
+            hand = await seat.next()
         except AWAY as error:
             self._idle = False
             await seat.part()
             raise trouble(error, f"read as group `{self._group.name}`") from error
         finally:
             self._idle = False
+        if not hand.left:
+            await seat.guarded(hand, seat.pay)
+        return hand
 
     async def _treat(self, hand: Hand, piece: Sequence[Delivery]) -> None:
         """Handle and settle some of what is in hand."""
         began = perf_counter()
         outcomes = await self._handling.run([await self._seat.counted(one) for one in piece])
         await self._settle(outcomes)
-        hand.settle(one.delivery for one in outcomes if not isinstance(one, Back))
-        await self._seat.stand(hand)
+        settled = [one.delivery for one in outcomes if not isinstance(one, Back)]
+        hand.settle(settled)
+        await self._seat.stand(hand, len(settled))
         self._around.observer.settled(self._group.name, len(piece), perf_counter() - began)
         for one in outcomes:
             if isinstance(one, Back):

@@ -11,7 +11,7 @@ from interlock.bus.envelope import Raw
 from interlock.bus.kafka.link import PATIENCE, Link
 from interlock.bus.kafka.names import Names
 from interlock.bus.kafka.records import Outgoing, outgoing
-from interlock.bus.kafka.trouble import AWAY, DENIED, trouble
+from interlock.bus.kafka.trouble import AWAY, trouble
 from interlock.errors import Refused, Unavailable
 
 Futures = list["asyncio.Future[Any]"]
@@ -52,6 +52,7 @@ class Publisher:
                     futures.append(await _send(producer, record))
                 await asyncio.wait(futures)
         except AWAY as error:
+            self._left.update(future for future in futures if not future.done())
             raise self._failed(error) from error
         finally:
             self._watch(futures)
@@ -60,21 +61,16 @@ class Publisher:
                 raise self._failed(failure) from failure
 
     def _watch(self, futures: Futures) -> None:
-        """Those without an answer; an error that comes yet is nobody's."""
+        """Whoever waited may have gone: an error that comes yet is nobody's."""
         for future in futures:
-            if future.done():
-                _heard(future)
-            else:
-                self._left.add(future)
-                future.add_done_callback(self._left.discard)
-                future.add_done_callback(_heard)
+            future.add_done_callback(self._left.discard)
+            future.add_done_callback(_heard)
 
     def _failed(self, error: BaseException) -> Exception:
+        if isinstance(error, errors.KafkaError) and not error.retriable:
+            self._link.renew()  # the numbers of its batches have a gap now
         if isinstance(error, errors.MessageSizeTooLargeError):
             return Refused("the message is larger than the bus takes", code="too_large")
-        lasting = isinstance(error, errors.KafkaError) and not error.retriable
-        if lasting and not isinstance(error, DENIED):
-            self._link.renew()
         return trouble(error, PUBLISH)
 
 

@@ -19,6 +19,8 @@ from interlock.contracts.ids import EventId
 from interlock.contracts.topics import Topic
 
 OURS = "x_"
+ATTEMPTS = "x_attempts"
+"""Whatever has headers of ours has this one."""
 Headers = list[tuple[str, bytes]]
 Record = Any
 """`aiokafka.ConsumerRecord`: topic, partition, offset, timestamp, key, value, headers."""
@@ -45,22 +47,19 @@ def delivery(record: Record, topic: Topic) -> Delivery:
 
     Bytes that are no text are shown escaped; their code cannot match, so they are never believed.
     """
-    attributes: dict[str, str] = {}
-    ours: dict[str, bytes] | None = None
-    for name, value in record.headers:
-        if name.startswith(OURS):
-            ours = {} if ours is None else ours
-            ours[name] = value or b""
-        else:
-            attributes[name] = (value or b"").decode(errors="backslashreplace")
-    raw = Raw(topic, attributes, record.value or b"")
-    if ours is None:
-        return Delivery(raw, record)
+    try:
+        attributes = {name: value.decode() for name, value in record.headers}
+    except (UnicodeDecodeError, AttributeError):
+        attributes = {name: _text(value) for name, value in record.headers}
+    body = record.value or b""
+    if ATTEMPTS not in attributes:
+        return Delivery(Raw(topic, attributes, body), record)
+    told = {name: value for name, value in attributes.items() if not name.startswith(OURS)}
     return Delivery(
-        raw,
+        Raw(topic, told, body),
         record,
-        attempts=_number(ours.get("x_attempts", b"0")),
-        history=_history(ours.get("x_history", b"[]")),
+        attempts=_number(attributes[ATTEMPTS]),
+        history=_history(attributes.get("x_history", "[]")),
     )
 
 
@@ -69,7 +68,7 @@ def again(outcome: Again, retry: str) -> tuple[str, Outgoing]:
     failed = outcome.delivery
     headers = theirs(failed.place)
     headers += [
-        ("x_attempts", b"%d" % (failed.attempts + 1)),
+        (ATTEMPTS, b"%d" % (failed.attempts + 1)),
         ("x_history", json.dumps([*failed.history, outcome.line]).encode()),
         ("x_since", b"%d" % since(failed.place)),
     ]
@@ -84,7 +83,7 @@ def dead(parked: Parked, topic: str, group: str, now: datetime) -> Outgoing:
         "x_code": parked.code,
         "x_reason": parked.reason,
         "x_traceback": parked.traceback,
-        "x_attempts": str(parked.attempts),
+        ATTEMPTS: str(parked.attempts),
         "x_history": json.dumps([*gone.history, parked.line]),
         "x_parked_at": now.isoformat(),
     }
@@ -105,16 +104,17 @@ def letter(record: Record, topic: Topic, group: str) -> Letter:
         code=told["x_code"],
         reason=told["x_reason"],
         traceback=told["x_traceback"],
-        attempts=_number(told["x_attempts"].encode()),
+        attempts=_number(told[ATTEMPTS]),
         parked_at=datetime.fromisoformat(told["x_parked_at"]),
-        history=_history(told["x_history"].encode()),
+        history=_history(told["x_history"]),
     )
 
 
 def redriven(record: Record, retry: str) -> Outgoing:
     """The message of a dead letter on its way to topic `retry`, as if it had never failed."""
-    subject = next((value for name, value in record.headers if name == "ce_subject"), None)
-    return Outgoing(retry, subject or b"", record.value, theirs(record))
+    return Outgoing(
+        retry, header(record.headers, "ce_subject") or b"", record.value, theirs(record)
+    )
 
 
 def theirs(record: Record) -> Headers:
@@ -124,12 +124,12 @@ def theirs(record: Record) -> Headers:
 
 def since(record: Record) -> int:
     """When it was first published, in milliseconds of the broker's time."""
-    told = next((value for name, value in record.headers if name == "x_since"), b"")
-    return _number(told) or int(record.timestamp)
+    told = header(record.headers, "x_since")
+    return _number(_text(told)) or int(record.timestamp)
 
 
 def packed(one: Outgoing) -> bytes:
-    """As bytes: since when it waits, and each part behind its length (big-endian)."""
+    """As bytes: each part behind its length (big-endian)."""
     parts = [one.topic.encode(), one.key, one.body or b""]
     for name, value in one.headers:
         parts += name.encode(), value
@@ -156,11 +156,15 @@ def header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
     return next((value for known, value in headers if known == name), None)
 
 
-def _number(value: bytes) -> int:
-    return int(value) if value.isdigit() and len(value) < 16 else 0
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="backslashreplace")
 
 
-def _history(value: bytes) -> tuple[str, ...]:
+def _number(value: str) -> int:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else 0
+
+
+def _history(value: str) -> tuple[str, ...]:
     try:
         lines = json.loads(value)
     except ValueError:

@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 BLOCK = 0.5
 """Seconds that one read waits for messages."""
+GATHER = 0.02
+"""Seconds without a message after which what is settled is committed; sooner after a whole batch.
+Until then a death only has those few messages delivered twice, under ids that are known."""
 NEVER = 24 * 3600 * 1000
 """Milliseconds without a read after which the client would leave the group. Not ours to use: a
 handler's time limit bounds what is in hand, and while our own infrastructure is away we pause."""
@@ -72,6 +75,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """Committed offsets of the partitions that we hold."""
         self._owed: Offsets = {}
         """Settled, and not yet committed."""
+        self._unpaid = 0
+        """Messages settled since the last commit."""
         self._suspects: dict[TopicPartition, Suspects] = {}
 
     # -- reading --------------------------------------------------------------------------------
@@ -80,8 +85,9 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """What comes next, as soon as there is any, in the order of each partition."""
         if self._consumer is None:
             await self._join()
+        wait = GATHER if self._owed else BLOCK
         found = await self._consumer.getmany(
-            timeout_ms=int(BLOCK * 1000), max_records=self._group.limits.batch
+            timeout_ms=int(wait * 1000), max_records=self._group.limits.batch
         )
         deliver, topics = records.delivery, self._topics
         read = [deliver(one, topics[one.topic]) for some in found.values() for one in some]
@@ -157,7 +163,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         found = await link.offsets(group, assigned)
         left = [one for one, at in found.items() if at.metadata and at.metadata != marked(UNHELD)]
         ends = await self._reach.ends(left) if left else {}
-        self._suspects = suspicious(found, ends, self._group.limits.batch)
+        reach = 2 * self._group.limits.batch  # a batch in hand, and one not committed yet
+        self._suspects = suspicious(found, ends, reach)
         if self._suspects:
             log.warning("bus.taken_over", group=self._group.name, partitions=len(self._suspects))
         at = {one: max(0, found[one].offset) for one in assigned}
@@ -201,8 +208,11 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         await self._commit({spot(delivery): offset}, known + 1)
         return accused(delivery, suspects, self._group.limits.max_attempts)
 
-    async def stand(self, hand: Hand) -> None:
-        """Commit how far `hand` is settled; nothing where it is not ours any more."""
+    async def stand(self, hand: Hand, settled: int) -> None:
+        """Note how far `hand` is settled, and commit that now or soon.
+
+        Nothing where it is not ours any more.
+        """
         if hand is not self.hand:
             return
         for one, at in hand.offsets().items():
@@ -211,14 +221,16 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
             found = self._suspects.get(one)
             if found is not None and at >= found.until:
                 del self._suspects[one]
-        await self.pay()
+        self._unpaid += settled
+        if self._suspects or hand.left or self._unpaid >= self._group.limits.batch:
+            await self.pay()
 
     async def pay(self) -> None:
         """Commit what is settled and was not committed yet."""
         if self._owed:
             await self._commit(self._owed, HELD)
             self._at |= self._owed
-            self._owed = {}
+            self._owed, self._unpaid = {}, 0
 
     async def _commit(self, offsets: Offsets, deaths: int) -> None:
         """Exactly these; `LEFT` where the group went on without us."""

@@ -9,12 +9,14 @@ from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from interlock.bus.kafka.address import Address
-from interlock.bus.kafka.link import LARGEST, Link
+from interlock.bus.kafka.link import LARGEST, TAKEN, Link
 from interlock.bus.kafka.names import Names
 from interlock.bus.kafka.trouble import asking
 from interlock.bus.port import Change
 from interlock.contracts.topics import TOPOLOGY, TopicSpec
 
+FENCED = "fenced"
+SIZE = "max.message.bytes"
 SET_HERE = 1
 """`config_source` of what was set for the topic itself (KIP-226)."""
 
@@ -52,7 +54,8 @@ def wanted(names: Names, address: Address) -> dict[str, Wanted]:
         count = address.partitions or spec.partitions
         found[names.topic(topic)] = Wanted(count, address.replication, kept)
         for group in spec.groups:
-            found[names.retry(topic, group)] = Wanted(count, address.replication, kept)
+            again = kept | {SIZE: str(LARGEST)}
+            found[names.retry(topic, group)] = Wanted(count, address.replication, again)
             found[names.dead(topic, group)] = Wanted(1, address.replication, _table(address))
     return found
 
@@ -63,7 +66,7 @@ def _log(address: Address, spec: TopicSpec) -> dict[str, str]:
 
 
 def _table(address: Address) -> dict[str, str]:
-    return _settings(address) | {"cleanup.policy": "compact"}
+    return _settings(address) | {"cleanup.policy": "compact", SIZE: str(LARGEST)}
 
 
 def _settings(address: Address) -> dict[str, str]:
@@ -72,7 +75,7 @@ def _settings(address: Address) -> dict[str, str]:
         "min.insync.replicas": str(max(1, address.replication - 1)),
         "unclean.leader.election.enable": "false",
         "message.timestamp.type": "LogAppendTime",  # no writer's clock shortens the retention
-        "max.message.bytes": str(LARGEST),
+        SIZE: str(TAKEN),
     }
 
 
@@ -149,14 +152,19 @@ class Topology:
             )
             for name in names
         ]
-        if not topics:
-            return
-        with asking("create topics"):
-            answer = await self._link.admin.create_topics(topics)
-            for name, code, *told in answer.topic_errors:
-                error = errors.for_code(code)
-                if error not in {errors.NoError, errors.TopicAlreadyExistsError}:
-                    raise error(name if error is errors.TopicAuthorizationFailedError else told)
+        if topics:
+            await self._link.ask("create topics", lambda: self._make(topics))
+
+    async def _make(self, topics: Sequence[NewTopic]) -> None:
+        answer = await self._link.admin.create_topics(topics)
+        for name, code, *told in answer.topic_errors:
+            error = errors.for_code(code)
+            if error is errors.InvalidReplicationFactorError and FENCED in str(told):
+                raise errors.LeaderNotAvailableError(told)  # brokers that only just started
+            if error is errors.TopicAuthorizationFailedError:
+                raise error(name)
+            if error not in {errors.NoError, errors.TopicAlreadyExistsError}:
+                raise error(*told)
 
     async def _found(self) -> dict[str, Found]:
         """Those of our topics that are there."""

@@ -22,23 +22,31 @@ LEFT = (errors.CommitFailedError, errors.IllegalStateError)
 
 def trouble(error: BaseException, asked: str) -> InterlockError:
     """The error to raise for one of `AWAY`; `asked` says what we wanted, as an infinitive."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Refused(
-            f"cannot {asked}: the certificate does not match ({error.verify_message.lower()}); "
-            "name its authority with `ca=` in the Kafka URL, or correct the host's name"
-        )
-    if isinstance(error, ssl.SSLError):
-        return Refused(f"cannot {asked}: TLS fails ({error.reason}); see `security=` of the URL")
     if isinstance(error, DENIED):
         return Refused(f"may not {asked}: {_denial(error)}; grant it with an ACL or an IAM policy")
-    if isinstance(error, errors.UnsupportedSaslMechanismError):
-        return Refused(f"cannot {asked}: the broker takes another `mechanism=`: {_words(error)}")
-    if isinstance(error, errors.SaslAuthenticationFailed | errors.AuthenticationFailedError):
-        return Refused(
-            f"cannot {asked}: the broker does not take these credentials; correct user and "
-            "password in the Kafka URL"
-        )
+    if (wrong := _wrong(error)) is not None:
+        return Refused(f"cannot {asked}: {wrong}")
     return Unavailable(f"the bus does not serve: cannot {asked}: {_words(error)}")
+
+
+def _wrong(error: BaseException) -> str | None:
+    """What of the URL is wrong, and what to do, where no repetition can help."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate does not match ({error.verify_message.lower()}); name its authority "
+            "with `ca=` in the Kafka URL, or correct the host's name"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails ({error.reason}); see `security=` in the Kafka URL"
+    if isinstance(error, errors.InvalidReplicationFactorError):
+        return f"{_words(error)}; say `replication=` in the Kafka URL"
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return f"the broker takes another `mechanism=`: {_words(error)}"
+    if isinstance(error, errors.SaslAuthenticationFailed | errors.AuthenticationFailedError):
+        return (
+            "the broker does not take these credentials; correct user and password in the Kafka URL"
+        )
+    return None
 
 
 def _denial(error: BaseException) -> str:

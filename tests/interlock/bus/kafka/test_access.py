@@ -1,6 +1,8 @@
 """Being let in: TLS, passwords and permissions, against a broker that asks for all three."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from interlock.errors import Refused, Unavailable
 from interlock.identity.submissions import AgentKey, Request
 from interlock.runtime.supervisor import free_port
 from interlock.testing.build import KEYRING, authenticated, raw
-from tests.components.kafka import Broker, kafka, quick_folder
+from tests.components.kafka import PATIENT, Broker, kafka, quick_folder
 from tests.components.required import Missing, without
 from tests.interlock.bus.harness import clock
 
@@ -54,7 +56,7 @@ def settings(home: Path, port: int) -> dict[str, str]:
     (home / "ca.pem").write_bytes(told.stdout)
     inside = "PLAINTEXT://127.0.0.1:PORT"
     secure = "listener.name.secure"
-    return {
+    return PATIENT | {
         "listeners": f"{inside},CONTROLLER://127.0.0.1:CONTROLLER_PORT,SECURE://127.0.0.1:{port}",
         "advertised.listeners": f"{inside},SECURE://localhost:{port}",
         "listener.security.protocol.map": (
@@ -150,6 +152,50 @@ def submitted() -> Raw:
     return Stamp("agent:agent", KEYRING, clock).state(fact, "id-1", None, None)
 
 
+async def test_more_replicas_than_brokers_are_refused_with_the_option_that_helps(
+    secured: Secured,
+) -> None:
+    made = KafkaBus(
+        secured.url().replace("replication=1", "replication=3"),
+        Surroundings(KEYRING, clock),
+        prefix="three.",
+    )
+    await made.open()
+    with pytest.raises(Refused, match=r"3 time.*say `replication=` in the Kafka URL"):
+        await made.apply()
+    await made.close()
+
+
 async def test_a_broker_that_is_not_there_is_said() -> None:
     said = await why_not(bus(f"kafka://127.0.0.1:{free_port()}"))
     assert "connect call failed" in said.lower() or "refused" in said.lower()
+
+
+def refused(url: str, redis_url: str, data: Path) -> str:
+    """A service that cannot start on that bus: the one line that it says."""
+    told = {"BUS_URL": url, "REDIS_URL": redis_url, "DATA": str(data), "LOG_LEVEL": "error"}
+    keys = {"EMBEDDED": "true", "PORT": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.policy"],
+        env=os.environ | {f"INTERLOCK_{name}": value for name, value in (told | keys).items()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    said = [line for line in ended.stderr.splitlines() if "valkey" not in line]
+    assert len(said) == 1, ended.stderr
+    return said[0]
+
+
+def test_a_service_that_cannot_reach_its_bus_says_so_in_one_line(
+    secured: Secured, redis_url: str, tmp_path: Path
+) -> None:
+    for url, says in (
+        (f"kafka://127.0.0.1:{free_port()}", "cannot reach Kafka at `127.0.0.1:"),
+        ("kafka://127.0.0.1?acks=0", "`acks` is no option of a Kafka URL"),
+        (secured.url("admin:wrong@"), "does not take these credentials"),
+        (secured.url(host="127.0.0.1"), "the certificate does not match"),
+    ):
+        assert says in refused(url, redis_url, tmp_path)

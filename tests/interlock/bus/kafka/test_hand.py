@@ -35,9 +35,9 @@ def test_only_partitions_left_without_a_word_are_suspicious_and_only_where_somet
         c: OffsetAndMetadata(10, marked(HELD)),
         d: OffsetAndMetadata(-1, ""),
     }
-    suspects = suspicious(found, {A: 300, B: 300, c: 10, d: 5}, batch=128)
+    suspects = suspicious(found, {A: 300, B: 300, c: 10, d: 5}, reach=128)
     assert [(spot, one.first, one.until) for spot, one in suspects.items()] == [(A, 10, 138)]
-    assert suspicious({A: OffsetAndMetadata(10, "2")}, {A: 11}, batch=128)[A].until == 11
+    assert suspicious({A: OffsetAndMetadata(10, "2")}, {A: 11}, reach=128)[A].until == 11
 
 
 def test_the_words_of_others_are_no_mark() -> None:
@@ -45,7 +45,7 @@ def test_the_words_of_others_are_no_mark() -> None:
 
 
 def test_deaths_count_for_the_one_that_was_alone_and_condemn_nobody_else() -> None:
-    suspects = suspicious({A: OffsetAndMetadata(10, "3")}, {A: 99}, batch=5)[A]
+    suspects = suspicious({A: OffsetAndMetadata(10, "3")}, {A: 99}, reach=5)[A]
     assert accused(delivery(0, 10), suspects, 3).attempts == 3
     near = accused(delivery(0, 11), suspects, 3)
     assert (near.attempts, near.killed) == (1, True)

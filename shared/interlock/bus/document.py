@@ -1,28 +1,38 @@
 """AsyncAPI 3 of the running groups: topics, who publishes and who consumes them, and messages."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Union
 
-from faststream.redis import RedisBroker, StreamSub
 from faststream.specification.asyncapi import AsyncAPI
 
 from interlock.bus.port import Group
-from interlock.bus.redis.entries import Keys
 from interlock.contracts.message import Fact
 from interlock.contracts.registry import MESSAGES
 from interlock.contracts.topics import TOPOLOGY, Topic, topics_of
 
 
+@dataclass(frozen=True)
+class Places:
+    """How a transport tells FastStream where messages lie."""
+
+    broker: Any
+    """A FastStream broker that is never connected."""
+    published: Callable[[Topic], Mapping[str, Any]]
+    """What its `publisher` takes for a topic."""
+    consumed: Callable[[Topic, str], tuple[Sequence[Any], Mapping[str, Any]]]
+    """What its `subscriber` takes for a topic and a group."""
+
+
 class Document:
     """What goes over the bus, for people and for generators."""
 
-    def __init__(self, groups: Sequence[Group], prefix: str, version: str) -> None:
-        broker = RedisBroker("redis://bus", specification_url="redis://bus", protocol="redis")
-        keys = Keys(prefix)
+    def __init__(self, groups: Sequence[Group], places: Places, version: str) -> None:
+        broker = places.broker
         for topic, spec in TOPOLOGY.items():
             broker.publisher(
-                stream=keys.stream(topic),
+                **places.published(topic),
                 schema=_one_of(_messages(topic)),
                 title=f"{topic.value}:publish",
                 description=_tell("Published", sorted(spec.publishers), _messages(topic)),
@@ -31,7 +41,7 @@ class Document:
             for topic in topics_of(group.name):
                 taken = _messages(topic) if group.keep else _routed(group, topic)
                 if taken:
-                    _subscribe(broker, keys, (topic, group.name), taken)
+                    _subscribe(places, topic, group.name, taken)
         self._specification = AsyncAPI(
             broker,
             title="Interlock",
@@ -64,17 +74,15 @@ def _one_of(messages: Iterable[type[Fact]]) -> Any:
     return Union[tuple(messages)]  # noqa: UP007 - the members are only known now
 
 
-def _subscribe(
-    broker: RedisBroker, keys: Keys, place: tuple[Topic, str], messages: Sequence[type[Fact]]
-) -> None:
-    topic, group = place
-
+def _subscribe(places: Places, topic: Topic, group: str, messages: Sequence[type[Fact]]) -> None:
     async def take(body: Any) -> None:
-        """Only described: `Member` reads."""
+        """Only described: the transport's own members read."""
 
     take.__annotations__["body"] = _one_of(messages)
-    broker.subscriber(
-        stream=StreamSub(keys.stream(topic), group=group, consumer=group),
+    where, how = places.consumed(topic, group)
+    places.broker.subscriber(
+        *where,
+        **how,
         title=f"{topic.value}:{group}",
         description=_tell("Consumed", ["group " + group], messages),
     )(take)
