@@ -63,8 +63,11 @@ class Publisher:
     def _watch(self, futures: Futures) -> None:
         """Whoever waited may have gone: an error that comes yet is nobody's."""
         for future in futures:
-            future.add_done_callback(self._left.discard)
-            future.add_done_callback(_heard)
+            if future.done():
+                _heard(future)
+            else:
+                future.add_done_callback(self._left.discard)
+                future.add_done_callback(_heard)
 
     def _failed(self, error: BaseException) -> Exception:
         if isinstance(error, errors.KafkaError) and not error.retriable:
