@@ -91,3 +91,25 @@ async def test_a_failure_that_it_does_not_know_is_refused(
 ) -> None:
     async with http.post(f"{url}/control/failures", json={"tool": "x", "how": "y"}) as answer:
         assert answer.status == 422
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 421), ("0.0.0.0", 200)])
+async def test_it_answers_to_another_name_only_where_it_listens_beyond_loopback(
+    http: aiohttp.ClientSession, host: str, status: int
+) -> None:
+    asked = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    headers = {"Host": "crm:9101", "Accept": "application/json, text/event-stream"}
+    async with (
+        serving(crm_app(host=host)) as url,
+        http.post(f"{url}/mcp", json=asked, headers=headers) as answer,
+    ):
+        assert answer.status == status

@@ -13,7 +13,7 @@ def main(given: Sequence[str] | None = None) -> None:
         "--handshake-only", action="store_true", help="speak MCP 2025-11-25 and older only"
     )
     chosen = options.parse_args(given)
-    serve(crm_app(handshake_only=chosen.handshake_only), chosen)
+    serve(crm_app(handshake_only=chosen.handshake_only, host=chosen.host), chosen)
 
 
 if __name__ == "__main__":

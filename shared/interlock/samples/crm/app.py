@@ -17,12 +17,19 @@ MODERN = b"2026-07-28"
 
 
 def crm_app(
-    book: Book | None = None, trouble: Trouble | None = None, *, handshake_only: bool = False
+    book: Book | None = None,
+    trouble: Trouble | None = None,
+    *,
+    handshake_only: bool = False,
+    host: str = "127.0.0.1",
 ) -> ASGIApp:
-    """The CRM, at `/mcp`; `handshake_only` makes it a server of before MCP 2026-07-28."""
+    """The CRM, at `/mcp`; `handshake_only` makes it a server of before MCP 2026-07-28.
+
+    `host`: where it listens. On loopback it answers to no other name (DNS rebinding).
+    """
     trouble = trouble or Trouble()
     server = crm_server(book or Book(), trouble)
-    app = server.streamable_http_app()
+    app = server.streamable_http_app(host=host)
     app.routes.extend(_control(trouble))
     return Door(app, trouble, handshake_only)
 
