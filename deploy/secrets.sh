@@ -62,6 +62,8 @@ if [ "$uid" -eq 0 ]; then
   chown "$uid:$gid" "$state" "$state"/data "$state"/data/*
 fi
 if [ "$state" = .interlock-compose ]; then
-  printf 'INTERLOCK_UID=%s\nINTERLOCK_GID=%s\n' "$uid" "$gid" >.env
+  touch .env
+  others="$(grep -v -E '^INTERLOCK_[UG]ID=' .env || true)"
+  printf '%sINTERLOCK_UID=%s\nINTERLOCK_GID=%s\n' "${others:+$others$'\n'}" "$uid" "$gid" >.env
 fi
 echo "secrets are in $state; people and agents of the realm: $state/secrets/realm" >&2
