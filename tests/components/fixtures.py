@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import aioboto3  # type: ignore[import-untyped]  # it has no types
 import pytest
 from redis import Redis
 
@@ -21,6 +22,7 @@ from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
+from tests.components.s3 import moto
 from tests.components.valkey import owner
 
 
@@ -115,6 +117,29 @@ def sqs_endpoint() -> Iterator[str]:
             yield endpoint
     except Missing as missing:
         without("sqs", missing)
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    """A server of S3 and Secrets Manager. Shared by all tests: use `s3_bucket`."""
+    try:
+        with moto() as endpoint:
+            yield endpoint
+    except Missing as missing:
+        without("s3", missing)
+
+
+@pytest.fixture
+async def s3_bucket(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket, at the S3 that the environment names."""
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL_S3": aws_endpoint}).items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{secrets.token_hex(4)}"
+    async with aioboto3.Session().client("s3") as client:
+        await client.create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": "elasticmq"}
+        )
+    return name
 
 
 @pytest.fixture

@@ -149,8 +149,8 @@ class Member:
     async def _leave(self) -> None:
         """Others take over at once what we could not finish."""
         try:
-            if reads := list(self._reads.values()):
-                await asyncio.wait(reads)  # each ends by itself
+            # Each ends by itself; what one had, `held` has, and if it failed it had nothing.
+            await asyncio.gather(*self._reads.values(), return_exceptions=True)
             async with asyncio.timeout(PATIENCE):
                 await self._settling.give_back(self._held.all())
         except (Unavailable, TimeoutError):
