@@ -22,6 +22,8 @@ KEPT = "delivery"
 LONGEST_DELAY = 900
 """Seconds: SQS delays no longer."""
 MOST_LINES = 50
+MOST_LINE = 1_000
+"""Characters of a line of history, or of a reason."""
 MOST_TRACE = 16_000
 """Characters of a traceback that a letter keeps: its end."""
 
@@ -123,11 +125,13 @@ def handed_back(one: Delivery, delay: float, now: datetime) -> Packed:
     return copy(one, delay, now, deaths=one.attempts - receipt.kept.attempts)
 
 
-def failed(again: Again, now: datetime) -> Packed:
-    """The message once more, and one attempt more in its history."""
+def failed(again: Again, now: datetime, limit: int) -> Packed:
+    """The message once more, and one attempt more in its history, as far as there is room."""
     one = again.delivery
-    history = (*one.history, again.line)[-MOST_LINES:]
-    return copy(one, again.delay, now, attempts=one.attempts + 1, deaths=0, history=history)
+    history = (*one.history, again.line[:MOST_LINE])[-MOST_LINES:]
+    more = {"attempts": one.attempts + 1, "deaths": 0}
+    sent = copy(one, again.delay, now, **more, history=history)
+    return sent if sent.size <= limit else copy(one, again.delay, now, **more, history=history[-1:])
 
 
 def early(one: Delivery, now: datetime) -> float:
@@ -136,19 +140,23 @@ def early(one: Delivery, now: datetime) -> float:
     return max(0.0, ((receipt.kept.due or 0) - milliseconds(now)) / 1000)
 
 
-def dead(parked: Parked, group: str, now: datetime) -> Packed:
-    """The dead letter."""
+def dead(parked: Parked, group: str, now: datetime, limit: int) -> Packed:
+    """The dead letter; without its traceback and its past where there is no room for them."""
     one = parked.delivery
     told = {
         "id": letter_id(one.raw, group),
         "code": parked.code,
-        "reason": parked.reason,
+        "reason": parked.reason[:MOST_LINE],
         "traceback": parked.traceback[-MOST_TRACE:],
         "attempts": parked.attempts,
         "parked_at": now.isoformat(),
     }
-    history = (*one.history, parked.line)[-MOST_LINES:]
-    return copy(one, 0.0, now, letter=told, history=history, attempts=0, deaths=0)
+    history = (*one.history, parked.line[:MOST_LINE])[-MOST_LINES:]
+    sent = copy(one, 0.0, now, letter=told, history=history, attempts=0, deaths=0)
+    if sent.size <= limit:
+        return sent
+    brief = told | {"traceback": ""}
+    return copy(one, 0.0, now, letter=brief, history=history[-1:], attempts=0, deaths=0)
 
 
 def letter(message: Mapping[str, Any], topic: Topic, group: str) -> Letter:

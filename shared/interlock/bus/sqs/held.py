@@ -38,6 +38,10 @@ class Held:
             self._hand.pop(receipt.handle, None)
             self._ages[receipt.queue].settled(receipt.handle)
 
+    def of(self, deliveries: Iterable[Delivery]) -> Sequence[Delivery]:
+        """Those of them that are not settled."""
+        return [one for one in deliveries if one.place.handle in self._hand]
+
     def all(self) -> Sequence[Delivery]:
         return list(self._hand.values())
 

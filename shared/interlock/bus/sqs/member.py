@@ -85,6 +85,15 @@ class Member:
         deliveries = await self._next()
         if not deliveries or not await self._ready():
             return
+        try:
+            await self._apart(deliveries)
+        except Unavailable:
+            await self._let_go(self._held.of(deliveries))
+            raise
+        if len(deliveries) < self._group.limits.batch:
+            await self._rest(self._group.limits.linger)
+
+    async def _apart(self, deliveries: Sequence[Delivery]) -> None:
         fresh = [one for one in deliveries if not one.killed]
         suspects = [one for one in deliveries if one.killed]
         if suspects[1:]:
@@ -92,8 +101,6 @@ class Member:
         for some in (fresh, suspects[:1]):
             if some:
                 await self._handle(some)
-        if len(deliveries) < self._group.limits.batch:
-            await self._rest(self._group.limits.linger)
 
     async def _ready(self) -> bool:
         """Once the group is; False where we are to stop before."""
@@ -147,11 +154,15 @@ class Member:
             pass
 
     async def _leave(self) -> None:
-        """Others take over at once what we could not finish."""
+        # Each ends by itself; what one had, `held` has, and if it failed it had nothing.
+        await asyncio.gather(*self._reads.values(), return_exceptions=True)
+        await self._let_go(self._held.all())
+
+    async def _let_go(self, deliveries: Sequence[Delivery]) -> None:
+        """Others take over at once what we did not finish; later, where SQS does not hear us."""
         try:
-            # Each ends by itself; what one had, `held` has, and if it failed it had nothing.
-            await asyncio.gather(*self._reads.values(), return_exceptions=True)
             async with asyncio.timeout(PATIENCE):
-                await self._settling.give_back(self._held.all())
+                await self._settling.give_back(deliveries)
         except (Unavailable, TimeoutError):
             log.info("bus.left_unsaid", group=self._group.name)
+            self._held.release(deliveries)

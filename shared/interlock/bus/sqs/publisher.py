@@ -18,6 +18,10 @@ FIRST = "audit"
 cause would come again, and the ledger has it."""
 
 
+RESERVE = 8_192
+"""Bytes below the limit that are left for what the bus adds to a message that is sent again."""
+
+
 class TooLarge(Refused):
     """A message that no queue takes."""
 
@@ -30,6 +34,7 @@ class Publisher:
     def __init__(self, connection: Connection, address: Address, claims: Claims | None) -> None:
         self._connection = connection
         self._address = address
+        self._most = address.limit - min(RESERVE, address.limit // 4)
         self._claims = claims
 
     async def publish(self, messages: Sequence[Raw]) -> None:
@@ -41,7 +46,7 @@ class Publisher:
         then: dict[str, list[Packed]] = {}
         for raw in messages:
             message = packed(raw)
-            if message.size > self._address.limit:
+            if message.size > self._most:
                 message = await self._checked_in(raw)
             root = "ce_cause" not in raw.attributes
             for group in TOPOLOGY[raw.topic].groups:
@@ -66,15 +71,15 @@ class Publisher:
 
     def too_large(self, raw: Raw) -> bool:
         """Whether `publish` would refuse it."""
-        return self._claims is None and packed(raw).size > self._address.limit
+        return self._claims is None and packed(raw).size > self._most
 
     async def _checked_in(self, raw: Raw) -> Packed:
         if self._claims is None:
             raise TooLarge(
-                f"message `{raw.id}` is larger than SQS takes (`{self._address.limit}` bytes);"
+                f"message `{raw.id}` is larger than SQS takes (`{self._most}` bytes);"
                 " name a store in the bus's URL: `bodies=s3://bucket/prefix`"
             )
         message = packed(raw, Kept(claim=await self._claims.put(raw.body)))
-        if message.size > self._address.limit:
+        if message.size > self._most:
             raise TooLarge(f"the attributes of message `{raw.id}` are larger than SQS takes")
         return message

@@ -98,12 +98,13 @@ class Settling:
             if isinstance(outcome, Done | Parked):
                 effects += outcome.effects
             if isinstance(outcome, Again):
-                copies[id(one)] = entries.failed(outcome, now)
+                copies[id(one)] = entries.failed(outcome, now, self._reach.address.limit)
             elif isinstance(outcome, Back):
                 copies[id(one)] = entries.handed_back(one, PAUSE, now)
             elif isinstance(outcome, Parked):
                 queue = self._reach.address.dead(one.raw.topic, self._group.name)
-                letters.setdefault(queue, []).append(entries.dead(outcome, self._group.name, now))
+                letter = entries.dead(outcome, self._group.name, now, self._reach.address.limit)
+                letters.setdefault(queue, []).append(letter)
         if effects or letters:
             await asyncio.gather(self._publisher.publish(effects), self._publisher.send(letters))
         await self._replace(copies, [outcome.delivery for outcome in outcomes])

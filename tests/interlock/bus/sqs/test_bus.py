@@ -238,6 +238,41 @@ async def test_a_dead_letter_shows_the_body_that_lies_elsewhere(narrow: SqsBus) 
     assert await narrow.letter("policy", letter.letter_id) == letter
 
 
+async def test_a_message_as_large_as_may_be_is_retried_and_parked_all_the_same(
+    sqs_url: str,
+) -> None:
+    async def fail(event: Envelope[TaskAuthenticated]) -> Effects:
+        raise RuntimeError("boom" * 5_000)
+
+    large = '{"text":"' + "x" * 13_000 + '"}'
+    async with open_sqs(f"{sqs_url}&limit=20000") as bus:
+        async with running(bus, Group("policy", [on(TaskAuthenticated, fail)], limits=QUICK)):
+            await bus.publish([sent := raw(authenticated(arguments=large))])
+            (letter,) = await eventually(lambda: bus.letters("policy"))
+    assert (letter.code, letter.attempts, letter.raw) == ("internal", QUICK.max_attempts, sent)
+
+
+async def test_a_suspect_beside_one_whose_store_is_away_is_not_forgotten(
+    sqs_url: str, bus: SqsBus, raw_client: Connection
+) -> None:
+    seen, away = Seen(), [True]
+
+    async def one_is_away(event: Envelope[TaskAuthenticated]) -> Effects:
+        if event.body.task.id == "away" and away:
+            away.pop()
+            raise Unavailable("the database is away")
+        await seen.add(event.body.task.id)
+        return []
+
+    suspect = packed(raw(authenticated("suspect")), Kept(deaths=1))
+    await raw_client.send(queue(sqs_url), [packed(raw(authenticated("away"))), suspect])
+    group = Group("policy", [on(TaskAuthenticated, one_is_away)], limits=QUICK)
+    async with running(bus, group):
+        await seen.count(2)
+        await settled(bus)
+    assert sorted(seen.items) == ["away", "suspect"]
+
+
 async def test_without_a_store_a_body_over_the_limit_is_refused(sqs_url: str) -> None:
     async def large(event: Envelope[TaskAuthenticated]) -> Effects:
         return [raw(authenticated("large", arguments=BODY))]
