@@ -242,7 +242,7 @@ async def test_a_message_as_large_as_may_be_is_retried_and_parked_all_the_same(
     sqs_url: str,
 ) -> None:
     async def fail(event: Envelope[TaskAuthenticated]) -> Effects:
-        raise RuntimeError("boom" * 5_000)
+        raise RuntimeError("boom" * 1_000)
 
     large = '{"text":"' + "x" * 13_000 + '"}'
     async with open_sqs(f"{sqs_url}&limit=20000") as bus:
@@ -250,6 +250,7 @@ async def test_a_message_as_large_as_may_be_is_retried_and_parked_all_the_same(
             await bus.publish([sent := raw(authenticated(arguments=large))])
             (letter,) = await eventually(lambda: bus.letters("policy"))
     assert (letter.code, letter.attempts, letter.raw) == ("internal", QUICK.max_attempts, sent)
+    assert (letter.traceback, len(letter.history)) == ("", 1), "no room for more"
 
 
 async def test_a_suspect_beside_one_whose_store_is_away_is_not_forgotten(
