@@ -69,6 +69,10 @@ def places(url: str | None, prefix: str) -> Places:
         from interlock.bus.kafka.places import kafka_places  # noqa: PLC0415 - an extra
 
         return kafka_places(prefix)
+    if url is not None and urlsplit(url).scheme == SQS:
+        from interlock.bus.sqs.places import sqs_places  # noqa: PLC0415 - an extra
+
+        return sqs_places(url)
     return redis_places(prefix)
 
 

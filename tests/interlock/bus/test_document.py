@@ -47,6 +47,14 @@ def test_it_names_every_topic_every_message_and_the_groups_that_consume(
     assert {message.__name__ for message in MESSAGES.values()} <= named
 
 
+def test_on_sqs_it_names_the_queues() -> None:
+    where = places("sqs://eu-west-1/prod", "interlock:")
+    document = Document(GROUPS, where, "1").json()
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert addresses >= {f"prod-{topic.replace('.', '-')}-audit" for topic in topics_of("audit")}
+    assert "prod-task-authenticated-policy" in addresses
+
+
 def test_it_is_the_same_each_time() -> None:
     first, second = (json.dumps(Document(GROUPS, places(None, "x:"), "1").json()) for _ in range(2))
     assert first == second
