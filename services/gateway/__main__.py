@@ -66,7 +66,7 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
     calls = _calls(host, settings, tasks, (waiters, refusals))
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
-    changes = Changes(tasks.visible, shelves, host.now, host.stopping)
+    changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     serving = protocol(calls, tasks.visible, shelves, changes, version("interlock"))
     async with serving as application:
         mcp = McpDoor(

@@ -10,7 +10,7 @@ from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
 from interlock.contracts.task import Task, TaskEvent, TaskKind, TaskState
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, Refused
 
 
 class Place(NamedTuple):
@@ -158,8 +158,11 @@ class Listed(NamedTuple):
     record: FeatureRecord
 
 
-class Unanswered(InterlockError):
-    """A read, a prompt or a completion ended without a result; `error` is the upstream's own."""
+class Unanswered(Refused):
+    """A task ended without anything that its client could take for a result.
+
+    `error` is the upstream's own JSON-RPC error as JSON text, where it gave one.
+    """
 
     code = "unanswered"
 

@@ -51,8 +51,11 @@ async def _report(request: pytest.FixtureRequest, revision: str, verdict: Verdic
     wanted = await scored(revision, "Server")
     failed = verdict.failed(wanted)
     told = f"{len(wanted) - len(failed)}/{len(wanted)}; failed: {', '.join(failed) or 'none'}"
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+    assert reporter is not None
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
         reporter.write_line(f"\nMCP {revision}, Interlock as the server: {told}")
 
 

@@ -25,6 +25,9 @@ from services.gateway.model import Milestone, Snapshot
 TASK_META = "dev.interlock/taskId"
 """In `_meta` of every result of `tools/call`: the task that it is the outcome of."""
 STATE_META = "dev.interlock/state"
+NOT_FOUND_BEFORE, INVALID_PARAMS = -32002, -32602
+"""What a resource that is not there was up to 2025-11-25, and what it is now."""
+MISSING_CAPABILITY = -32021
 EXACT = ("result", "error")
 """Fields of facts that are JSON text already."""
 
@@ -117,6 +120,26 @@ def feature_result(snapshot: Snapshot, *, modern: bool) -> str | None:
         added["cacheScope"] = '"private"'
         added |= {} if "ttlMs" in there else {"ttlMs": "0"}
     return with_members(given, there, added)
+
+
+def protocol_error(error: str | None, *, modern: bool) -> dict[str, Any] | None:
+    """An upstream's JSON-RPC error in the words of the caller's era; None where that is none."""
+    given = {} if error is None else json.loads(error)
+    code, message = given.get("code"), given.get("message")
+    if not isinstance(code, int) or not isinstance(message, str):
+        return None
+    told = {"code": code, "message": message}
+    if modern and code == NOT_FOUND_BEFORE:
+        told["code"] = INVALID_PARAMS
+    return told | ({"data": given["data"]} if "data" in given else {})
+
+
+def lacks_capability(snapshot: Snapshot) -> str | None:
+    """The upstream's error where it needs a client that can do more: a client has to see that
+    itself, while a model could do nothing about it (MCP 2026-07-28, "Capabilities")."""
+    error = snapshot.fact.error if isinstance(snapshot.fact, TaskFailed) else None
+    told = protocol_error(error, modern=True)
+    return error if told is not None and told["code"] == MISSING_CAPABILITY else None
 
 
 def refusal(text: str, *, modern: bool, task_id: str | None = None) -> str:

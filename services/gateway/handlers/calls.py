@@ -18,7 +18,7 @@ from services.gateway.decide import tell
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Waiters, until_final
-from services.gateway.model import Offer, Place, Snapshot, Unsure
+from services.gateway.model import Offer, Place, Snapshot, Unanswered, Unsure
 
 log = structlog.get_logger()
 GONE = "the client closed the stream of its call"
@@ -66,7 +66,8 @@ class Calls:
         """The result as JSON text, however the call ended; `Unavailable` where nothing will run.
 
         Arguments that do not fit are a tool error: whoever called can read what is wrong and
-        correct it (MCP 2026-07-28, "Error Handling"). Cancelled by a client that went away it asks
+        correct it (MCP 2026-07-28, "Error Handling"); what the client itself lacks is `Unanswered`.
+        Cancelled by a client that went away it asks
         for the task's end.
         """
         offer = wanted.offer
@@ -94,6 +95,9 @@ class Calls:
         except Unsure as error:
             text = f"{error.detail}: {url}"
             return tell.refusal(text, modern=listener.modern, task_id=task.id)
+        lacking = tell.lacks_capability(snapshot)
+        if lacking is not None:
+            raise Unanswered(tell.sentence(snapshot, url), lacking)
         return tell.tool_result(snapshot, url, modern=listener.modern)
 
     async def waited(

@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
+from interlock.errors import Refused
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.shelves import Shelf, Shelves
 from services.gateway.handlers.visible import Visible
 from services.gateway.model import Front
 
+MOST = 10_000
+"""Streams in one process."""
 LOOK_SECONDS = 0.5
 """As often as published state itself is looked at (DESIGN §2)."""
 TOOLS, PROMPTS, RESOURCES = "tools", "prompts", "resources"
@@ -36,12 +38,12 @@ class Changes:
         self,
         visible: Visible,
         shelves: Shelves,
-        now: Callable[[], datetime],
+        stands: Callable[[Caller], bool],
         stopping: asyncio.Event,
     ) -> None:
         self._visible = visible
         self._shelves = shelves
-        self._now = now
+        self._stands = stands
         self._stopping = stopping
         self._listening: set[_Listening] = set()
 
@@ -53,8 +55,12 @@ class Changes:
         tell: Callable[[str], None],
         over: Callable[[], None],
     ) -> Iterator[None]:
-        """`tell` is called with the name of a list that has changed since; `over` when the token
-        ends, or the process."""
+        """`tell` is called with the name of a list that has changed since; `over` when the caller's
+        access ends, or the process. `Refused` (`too_many`) where many listen already."""
+        if len(self._listening) >= MOST:
+            raise Refused(
+                f"`{MOST}` streams listen here already; ask for lists instead", code="too_many"
+            )
         one = _Listening(caller, front, tell, over, {})
         one.seen = self._seen(one)
         self._listening.add(one)
@@ -70,7 +76,7 @@ class Changes:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._stopping.wait()
-            self._end(lambda one: _expired(one.caller, self._now()))
+            self._end(lambda one: not self._stands(one.caller))
             if versions != self._visible.versions:
                 versions = self._visible.versions
                 self._look()
@@ -104,7 +110,3 @@ class Changes:
             for item in self._shelves.of(one.caller, shelf, one.front)
         ]
         return hash(tuple(listed))
-
-
-def _expired(caller: Caller, now: datetime) -> bool:
-    return caller.expires_at is not None and caller.expires_at <= now

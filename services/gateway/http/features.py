@@ -14,6 +14,7 @@ from interlock.contracts.ids import QUALIFIER
 from interlock.contracts.task import TaskKind
 from interlock.errors import Refused, Unavailable
 from services.gateway.decide import uris
+from services.gateway.decide.tell import protocol_error
 from services.gateway.decide.text import cut, raw
 from services.gateway.handlers.calls import Listener
 from services.gateway.handlers.features import Features, WantedFeature
@@ -24,8 +25,6 @@ from services.gateway.model import Feature, Listed, Unanswered
 
 READ, PROMPT, COMPLETE = "resources/read", "prompts/get", "completion/complete"
 METHODS = frozenset({READ, PROMPT, COMPLETE})
-NOT_FOUND_BEFORE = -32002
-"""What servers answered up to 2025-11-25 for a resource that they do not have."""
 LISTS: Mapping[str, tuple[Shelf, str, str]] = {
     "resources/list": (Shelf.RESOURCES, "resources", "uri"),
     "resources/templates/list": (Shelf.TEMPLATES, "resourceTemplates", "uriTemplate"),
@@ -109,7 +108,7 @@ class FeatureProtocol:
         try:
             text = await self._features.answer(exchange.caller, exchange.feature, listener)
         except Unanswered as error:
-            raise _told(error, modern) from None
+            raise unanswered(error, modern) from None
         except Unavailable as error:
             raise MCPError(INTERNAL_ERROR, f"{error.detail}; try again") from None
         except Refused as error:
@@ -143,15 +142,12 @@ def _name(shelf: Shelf, one: Listed, exchange: Exchange) -> str:
     return uris.qualified(one.server.name, one.record.name)
 
 
-def _told(error: Unanswered, modern: bool) -> MCPError:
-    """The upstream's own error, in the words of the caller's era."""
-    given = {} if error.error is None else json.loads(error.error)
-    code, message = given.get("code"), given.get("message")
-    if not isinstance(code, int) or not isinstance(message, str):
+def unanswered(error: Unanswered, modern: bool) -> MCPError:
+    """The upstream's own error, where it gave one."""
+    told = protocol_error(error.error, modern=modern)
+    if told is None:
         return MCPError(INVALID_REQUEST, error.detail)
-    if modern and code == NOT_FOUND_BEFORE:
-        code = INVALID_PARAMS
-    return MCPError(code, message, given.get("data"))
+    return MCPError(told["code"], told["message"], told.get("data"))
 
 
 def _wanted(feature: Feature, arguments: dict[str, Any]) -> WantedFeature:

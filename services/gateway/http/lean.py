@@ -16,10 +16,12 @@ from starlette.requests import Request
 from starlette.types import Receive, Send
 
 from interlock.errors import InterlockError, Unavailable
+from services.gateway.decide.tell import protocol_error
 from services.gateway.handlers.calls import Calls, Listener, Wanted
 from services.gateway.http.answers import refused
 from services.gateway.http.exchange import CALL, MODERN, Exchange
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
+from services.gateway.model import Unanswered
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -134,7 +136,10 @@ class _Answer:
 
     async def _refuse(self, error: InterlockError) -> None:
         code = INTERNAL_ERROR if isinstance(error, Unavailable) else INVALID_REQUEST
-        told = {"code": code, "message": error.detail, "data": {"code": error.code}}
+        told: dict[str, Any] = {"code": code, "message": error.detail}
+        told["data"] = {"code": error.code}
+        if isinstance(error, Unanswered):
+            told = protocol_error(error.error, modern=True) or told
         body = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (self._id, orjson.dumps(told))
         if self._streams:
             await self._write(_frame(body), more=False)

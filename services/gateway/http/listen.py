@@ -11,8 +11,10 @@ from mcp.server.subscriptions import (
     ServerEvent,
     ToolsListChanged,
 )
-from mcp.types import SubscriptionsListenRequestParams, SubscriptionsListenResult
+from mcp.shared.exceptions import MCPError
+from mcp.types import INTERNAL_ERROR, SubscriptionsListenRequestParams, SubscriptionsListenResult
 
+from interlock.errors import Refused
 from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
 from services.gateway.http.exchange import exchange_of
 
@@ -55,7 +57,11 @@ class Listen:
         """MCP 2026-07-28, "Subscriptions": acknowledged first, nothing is replayed."""
         exchange, feed = exchange_of(ctx), _Feed()
         stream = ListenHandler(feed, max_buffered_events=MOST_WAITING)
-        with self._changes.listening(
+        listening = self._changes.listening(
             exchange.caller, exchange.front, lambda name: feed.tell(EVENTS[name]), stream.close
-        ):
-            return await stream(ctx, params)
+        )
+        try:
+            with listening:
+                return await stream(ctx, params)
+        except Refused as error:
+            raise MCPError(INTERNAL_ERROR, error.detail) from None

@@ -41,10 +41,10 @@ from services.gateway.http.exchange import (
     exchange_of,
     progress_to,
 )
-from services.gateway.http.features import FeatureProtocol
+from services.gateway.http.features import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
 from services.gateway.http.pages import FRESH_MS, page_of
-from services.gateway.model import Offer
+from services.gateway.model import Offer, Unanswered
 
 LIST = "tools/list"
 INSTRUCTIONS = (
@@ -99,6 +99,8 @@ class Protocol:
         listener = Listener(progress=progress_to(ctx), modern=modern)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)
+        except Unanswered as error:
+            raise unanswered(error, modern) from None
         except Unavailable as error:
             raise MCPError(INTERNAL_ERROR, f"{error.detail}; nothing was done, try again") from None
         except Refused as error:

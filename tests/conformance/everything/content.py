@@ -115,6 +115,12 @@ async def test_tool_with_logging(ctx: Context) -> str:
     return "Logged three times."
 
 
+async def test_logging_tool(ctx: Context) -> str:
+    """Logs once; since 2026-07-28 only a client that names a level hears of it."""
+    await ctx.log("info", "Logged.")
+    return "Logged once."
+
+
 async def test_tool_with_progress(ctx: Context) -> str:
     """Tells its progress three times."""
     for done in (0, 50, 100):
@@ -165,6 +171,7 @@ READING: tuple[Callable[..., Any], ...] = (
 )
 OTHER: tuple[Callable[..., Any], ...] = (
     test_tool_with_logging,
+    test_logging_tool,
     test_tool_with_progress,
     test_reconnection,
     test_trigger_tool_change,

@@ -38,6 +38,7 @@ def add_to(server: MCPServer) -> None:
         test_input_required_result_tampered_state,
         test_input_required_result_capabilities,
         test_missing_capability,
+        test_streaming_elicitation,
     ):
         server.tool(structured_output=False)(tool)
 
@@ -134,6 +135,12 @@ async def test_input_required_result_capabilities(ctx: Context) -> Asked:
     if questions and not ctx.input_responses:
         return InputRequiredResult(input_requests=questions)
     return "Nothing more to ask."
+
+
+async def test_streaming_elicitation(ctx: Context) -> Asked:
+    """Tells its progress and asks: the question is its result, never a request on the stream."""
+    await ctx.report_progress(1, 2, "about to ask")
+    return await test_input_required_result_elicitation(ctx)
 
 
 async def test_missing_capability(ctx: Context) -> str:

@@ -1,18 +1,29 @@
 """One suite for the dict and for both databases."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from interlock.contracts.catalogue import Lifecycle
+from interlock.bus import Raw, Stamp
+from interlock.contracts.catalogue import Lifecycle, ToolsetRecord
+from interlock.contracts.changes import ToolsetRetired
 from interlock.errors import Refused
 from interlock.storage.database import Database
 from interlock.storage.migrate import migrate
 from interlock.storage.outbox import unwritten_entries
+from interlock.testing.build import KEYRING, noon, person
 from interlock.testing.migrations import assert_migrations_match
 from services.registry.model import Entry, Moment, ToolChange
-from services.registry.store import METADATA, Change, MemoryServers, Servers, SqlServers
+from services.registry.store import (
+    METADATA,
+    Change,
+    MemoryServers,
+    Servers,
+    SqlServers,
+    SqlToolsets,
+)
 from tests.services.registry.test_decide import NOON, approved, server, tool
 
 MOMENT = Moment(NOON, "person:olga", "registered", "")
@@ -92,5 +103,29 @@ async def test_a_change_is_published_with_its_commit(database_url: str) -> None:
         await servers.add(Change(Entry(server(), revision=1), MOMENT))
         pending = await database.read(lambda connection: unwritten_entries(connection, 10))
         assert [(one.kind, one.field, one.version) for one in pending] == [("catalogue", "crm", 1)]
+    finally:
+        await database.close()
+
+
+async def test_a_toolset_whose_name_is_taken_meanwhile_is_a_conflict(database_url: str) -> None:
+    database = Database(database_url, schema="registry")
+    try:
+        await migrate(database, "services.registry.migrations")
+        toolsets = SqlToolsets(database)
+        stamp = Stamp("registry", KEYRING, noon)
+        one = ToolsetRecord(tenant="acme", name="sales", tools=())
+
+        def stated(version: int) -> Raw:
+            fact = ToolsetRetired(by=person(), tenant="acme", name="sales", version=version)
+            return stamp.state(fact, f"fact-{version}", None, None)
+
+        ended = await asyncio.gather(
+            *(toolsets.add(one, stated) for _ in range(4)), return_exceptions=True
+        )
+        assert sum(isinstance(one, Refused) for one in ended) == 3
+        await toolsets.remove("acme", "sales", stated)
+        assert await toolsets.records("acme") == []
+        await toolsets.add(one, stated)
+        assert await toolsets.records("acme") == [one]
     finally:
         await database.close()

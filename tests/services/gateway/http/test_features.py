@@ -10,12 +10,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import PromptReference
 
 from interlock.bus import Effects, Envelope
-from interlock.contracts.access import PermissionRecord, PolicySetRecord, PolicyText
+from interlock.contracts.access import AgentRecord, PermissionRecord, PolicySetRecord, PolicyText
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord
 from interlock.contracts.outcomes import TaskFailed, TaskSucceeded
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.task import TaskKind, digest_of, request_digest
-from interlock.state import CATALOGUE, POLICY
+from interlock.state import AGENTS, CATALOGUE, POLICY
 from tests.services.gateway.build import Gateway, server, tool
 from tests.services.gateway.http.raw import frames, headers, message, post
 from tests.services.gateway.http.test_rest import deny
@@ -248,6 +248,22 @@ async def test_a_list_that_changed_is_told_to_who_listens_and_sees_it(offered: G
         assert second["method"] == "notifications/tools/list_changed"
         assert second["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
         offered.host.stopping.set()
+        async with asyncio.timeout(10):
+            _, last = await anext(told)
+    assert last["result"]["resultType"] == "complete"
+
+
+async def test_who_loses_access_is_told_of_nothing_more(offered: Gateway) -> None:
+    body = message("subscriptions/listen", notifications={"toolsListChanged": True})
+    given = headers("subscriptions/listen", None)
+    async with (
+        offered.client() as http,
+        http.stream("POST", "/mcp", json=body, headers=given) as stream,
+    ):
+        told = frames(stream)
+        await anext(told)
+        gone = AgentRecord(tenant="acme", name="copilot", enabled=False)
+        offered.state.publish(AGENTS, "acme", "copilot", gone)
         async with asyncio.timeout(10):
             _, last = await anext(told)
     assert last["result"]["resultType"] == "complete"

@@ -11,7 +11,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from interlock.bus import Effects, Envelope
 from interlock.contracts.catalogue import Lifecycle
-from interlock.contracts.outcomes import TaskSucceeded
+from interlock.contracts.outcomes import TaskFailed, TaskSucceeded
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.state import CATALOGUE
 from interlock.testing import build
@@ -358,3 +358,19 @@ async def test_a_header_that_a_tool_declares_must_agree_with_the_argument(
         right = await post(client, body, headers=given | {"Mcp-Param-Region": "eu"})
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, -32020)
     assert right.status_code == 200
+
+
+@PATHS
+async def test_a_capability_that_the_client_lacks_is_the_clients_to_see(
+    gateway: Gateway, given: dict[str, str]
+) -> None:
+    error = {"code": -32021, "message": "sample", "data": {"requiredCapabilities": {}}}
+
+    async def judge(envelope: Envelope[TaskAuthenticated]) -> Effects:
+        task, said = envelope.body.task, json.dumps(error)
+        return [TaskFailed(task=task, code="upstream_error", reason="no", error=said)]
+
+    gateway.authority.judge = judge
+    async with gateway.client() as http:
+        said = await post(http, call(), headers=given)
+    assert (said.status_code, said.json()["error"]) == (400, error)
