@@ -38,9 +38,10 @@ async def publish(url: str, key: AgentKey, tasks: int) -> str:
 
 def succeeded(running: Suite) -> int:
     """Tasks that ended well so far, as the suite's own metrics count them."""
-    from urllib.request import urlopen  # noqa: PLC0415 only here
+    from urllib.request import Request, urlopen  # noqa: PLC0415 only here
 
-    with urlopen(f"{running.url}/metrics", timeout=10) as answer:
+    token = {"Authorization": f"Bearer {running.operator_key}"}
+    with urlopen(Request(f"{running.url}/metrics", headers=token), timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     wanted = 'interlock_tasks_total{kind="call",state="succeeded"}'
     return int(float(next((line.split()[-1] for line in lines if line.startswith(wanted)), "0")))

@@ -2,7 +2,9 @@
 
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -42,16 +44,23 @@ class Trusting:
 def trusting(
     keycloak_server: Keycloak, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Trusting]:
-    with suite(tmp_path_factory.mktemp("trusting") / "data") as running:
+    with trusts(keycloak_server, tmp_path_factory.mktemp("trusting") / "data") as made:
+        yield made
+
+
+@contextmanager
+def trusts(keycloak: Keycloak, data: Path, **env: str) -> Iterator[Trusting]:
+    """A suite with the realm's agents."""
+    with suite(data, env=env) as running:
         trusted = {
-            "issuer": keycloak_server.issuer,
+            "issuer": keycloak.issuer,
             "audiences": ["interlock"],
             "user_claim": "preferred_username",
         }
         running.ask("POST", "/auth/v1/issuers", trusted)
         for name in AGENTS:
             running.ask("POST", "/auth/v1/agents", {"name": name, "may_act_for": ["sam"]})
-        yield Trusting(running, keycloak_server)
+        yield Trusting(running, keycloak)
 
 
 def claims(token: str) -> dict[str, Any]:

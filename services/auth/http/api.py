@@ -16,6 +16,7 @@ from interlock.identity.asgi import answered, authenticate
 from interlock.identity.roles import DEFAULT_TENANT, RIGHTS, Right, require
 from interlock.identity.tokens import Caller, Tokens
 from interlock.runtime.bodies import body
+from interlock.runtime.pages import takes
 from interlock.runtime.relay import Relay
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, Kind
 from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
@@ -63,6 +64,7 @@ class Api:
     async def list_agents(self, request: Request) -> Response:
         return await self._list(request, AGENTS, "agents")
 
+    @takes(bodies.NewAgent)
     async def create_agent(self, request: Request) -> Response:
         caller = await self._caller(request, Right.AGENTS_WRITE)
         asked = await body(request, bodies.NewAgent)
@@ -81,6 +83,7 @@ class Api:
             raise Refused(f"there is no agent `{name}`", code="not_found")
         return JSONResponse(_public(agent))
 
+    @takes(bodies.AgentBody)
     async def put_agent(self, request: Request) -> Response:
         """Register the agent as told, new or not; one that was disabled is enabled."""
         caller = await self._caller(request, Right.AGENTS_WRITE)
@@ -97,6 +100,7 @@ class Api:
         await self.relay.flush()
         return Response(status_code=204)
 
+    @takes(bodies.NewPublicKey)
     async def add_public_key(self, request: Request) -> Response:
         """Let a key sign for the agent on the bus, and at the token endpoint."""
         caller = await self._caller(request, Right.AGENTS_WRITE)
@@ -113,6 +117,7 @@ class Api:
     async def list_keys(self, request: Request) -> Response:
         return await self._list(request, API_KEYS, "keys")
 
+    @takes(bodies.NewApiKey)
     async def create_key(self, request: Request) -> Response:
         """The only answer that ever holds the key's text: so it is given, as 202, even where the
         key could not be published yet."""
@@ -146,6 +151,7 @@ class Api:
     async def list_issuers(self, request: Request) -> Response:
         return await self._list(request, ISSUERS, "issuers")
 
+    @takes(bodies.NewIssuer)
     async def trust_issuer(self, request: Request) -> Response:
         caller = await self._caller(request, Right.ISSUERS_WRITE)
         asked = await body(request, bodies.NewIssuer)
@@ -180,6 +186,7 @@ class Api:
     async def list_revocations(self, request: Request) -> Response:
         return await self._list(request, REVOCATIONS, "revocations")
 
+    @takes(bodies.NewRevocation)
     async def revoke(self, request: Request) -> Response:
         caller = await self._caller(request, Right.REVOKE)
         asked = await body(request, bodies.NewRevocation)
@@ -188,6 +195,7 @@ class Api:
         await self.relay.flush()
         return JSONResponse(record.model_dump(mode="json"), 201)
 
+    @takes(bodies.NewDelegation)
     async def delegate(self, request: Request) -> Response:
         """Auth's statement that an agent's key may act for a user on the bus."""
         caller = await authenticate(request, self.tokens)
@@ -199,6 +207,7 @@ class Api:
         _require_default(await self._caller(request, Right.TENANTS_WRITE))
         return JSONResponse({"tenants": await self.store.read(lambda it: list(it.tenants()))})
 
+    @takes(bodies.NewTenant)
     async def create_tenant(self, request: Request) -> Response:
         """A tenant and its first administrator's key, which is shown here only."""
         caller = await self._caller(request, Right.TENANTS_WRITE)

@@ -12,6 +12,8 @@ from services.gateway.handlers.features import WantedFeature
 from services.gateway.model import Front
 
 CALL = "tools/call"
+VERSION = "io.modelcontextprotocol/protocolVersion"
+"""What a message says of its protocol, in `_meta`."""
 MODERN = "2026-07-28"
 """The first protocol without sessions; later ones sort behind it."""
 EXCHANGE = "interlock.exchange"

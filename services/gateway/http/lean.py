@@ -19,11 +19,10 @@ from interlock.errors import InterlockError, Unavailable
 from services.gateway.decide.tell import protocol_error
 from services.gateway.handlers.calls import Calls, Listener, Wanted
 from services.gateway.http.answers import refused
-from services.gateway.http.exchange import CALL, MODERN, Exchange
+from services.gateway.http.exchange import CALL, MODERN, VERSION, Exchange
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
 from services.gateway.model import Unanswered
 
-VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 PARAMS = {"name", "arguments", "_meta"}
 RawHeaders = Sequence[tuple[bytes, bytes]]

@@ -24,11 +24,12 @@ from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
 from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
-from services.gateway.http.exchange import CALL, EXCHANGE, Exchange
+from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
 from services.gateway.model import Feature, Front, Offer
 
 INVALID_REQUEST = -32600
+HEADER_MISMATCH = -32020
 
 
 class Fast(Protocol):
@@ -131,6 +132,10 @@ class McpDoor:
                 return Exchange(caller, front, {})
             self._refusals.note(error, caller, front.server)
             return jsonrpc_error(loose.get("id"), INVALID_REQUEST, error.detail)
+        if not _says_its_version(message, request.headers.get("mcp-protocol-version")):
+            wrong = Refused("`MCP-Protocol-Version` is not the message's", code="protocol")
+            self._refusals.note(wrong, caller, front.server)
+            return jsonrpc_error(message.get("id"), HEADER_MISMATCH, wrong.detail)
         return await self._read(Exchange(caller, front, message), request, resource, text)
 
     async def _read(
@@ -200,6 +205,17 @@ def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -
         },
         status,
     )
+
+
+def _says_its_version(message: Mapping[str, Any], header: str | None) -> bool:
+    """Whether a message that names a protocol says the same in the header by which it is routed.
+
+    Where the header names a modern one the protocol itself compares them.
+    """
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    said = meta.get(VERSION) if isinstance(meta, dict) else None
+    return said is None or said == header or (header or "") >= MODERN
 
 
 def _traceparent(params: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hmac import compare_digest
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from interlock.bus.document import Document
 from interlock.bus.opening import places
 from interlock.errors import Refused, Unavailable
-from interlock.identity.asgi import problem
+from interlock.identity.asgi import answered, authenticate, problem
+from interlock.identity.roles import DEFAULT_TENANT, Right, require
 from interlock.runtime.host import Running
 from interlock.runtime.operations import operations
 from interlock.runtime.pages import pages
@@ -103,6 +105,8 @@ def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
         return readiness({one.service.name: one.reasons() for one in running})
 
     async def metrics(request: Request) -> Response:
+        """For scrapers with the suite's token for that, and for the suite's operators."""
+        await require_scraper(request, process)
         for one in running:
             await measure(one, process)
         body, content_type = process.metrics.render()
@@ -116,9 +120,22 @@ def _own_routes(running: Sequence[Running], process: Process) -> list[Route]:
     return [
         Route("/health/live", live),
         Route("/health/ready", ready),
-        Route("/metrics", metrics),
+        Route("/metrics", answered(metrics)),
         *pages(documented, lambda: _events(running, process), process.settings.url),
     ]
+
+
+async def require_scraper(request: Request, process: Process) -> None:
+    """`Refused` where settings keep the figures, which are of all tenants, for scrapers: unless the
+    token is the scrapers', or an operator's of the tenant that runs the suite."""
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    token = process.settings.metrics_token
+    if token is None or compare_digest(given, token.get_secret_value().encode()):
+        return
+    caller = await authenticate(request, process.tokens)
+    require(caller, Right.STATUS_READ)
+    if caller.principal.tenant != DEFAULT_TENANT:
+        raise Refused(f"figures are tenant `{DEFAULT_TENANT}`'s", code="forbidden")
 
 
 def _events(running: Sequence[Running], process: Process) -> dict[str, Any]:

@@ -49,24 +49,29 @@ def takes(model: type[BaseModel]) -> Callable[[Any], Any]:
 def openapi(services: Mapping[str, Sequence[BaseRoute]], url: str) -> dict[str, Any]:
     """The OpenAPI document of all doors of a process; keys of `services` are path prefixes."""
     paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {}
     for prefix, routes in services.items():
         for route in routes:
             if not isinstance(route, Route):
                 continue
             for method in sorted((route.methods or {"POST"}) - {"HEAD"}):
-                operation = _operation(route, prefix.strip("/") or "gateway")
+                operation = _operation(route, prefix.strip("/") or "gateway", schemas)
                 paths.setdefault(prefix + route.path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Interlock", "version": "1"},
         "servers": [{"url": url}],
         "security": [{"bearer": []}],
-        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+        },
         "paths": paths,
     }
 
 
-def _operation(route: Route, tag: str) -> dict[str, Any]:
+def _operation(route: Route, tag: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """`schemas` takes what the body's schema refers to."""
     endpoint = inspect.unwrap(route.endpoint)
     named = route.name.replace("_", " ").capitalize()
     summary, _, more = (inspect.getdoc(endpoint) or named).partition("\n")
@@ -90,7 +95,8 @@ def _operation(route: Route, tag: str) -> dict[str, Any]:
         ]
     model: type[BaseModel] | None = getattr(endpoint, BODY, None)
     if model is not None:
-        schema = model.model_json_schema()
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
 

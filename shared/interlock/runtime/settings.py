@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,6 +45,9 @@ class SuiteSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: console lines on a terminal, JSON elsewhere."""
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    """With it as bearer token a scraper reads `/metrics`; operators with their own; nobody else.
+    Without it whoever reaches the port does: then that must be a private network's."""
     prefix: str = "interlock:"
     """Before every Redis key, so that suites can share a server."""
     body_limit: int = 1 << 20

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -19,12 +19,14 @@ from interlock.testing.build import noon
 from tests.components.suite import Suite, suite
 from tests.interlock.bus.harness import eventually
 
+SCRAPER = "a-scraper-s-own-token"
 FORGED = Raw(Topic.TASK_AUTHENTICATED, {"ce_id": "evil", "ce_type": "interlock.x.v1"}, b"{}")
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    with suite(tmp_path_factory.mktemp("operations") / "data") as found:
+    env = {"INTERLOCK_METRICS_TOKEN": SCRAPER}
+    with suite(tmp_path_factory.mktemp("operations") / "data", env=env) as found:
         yield found
 
 
@@ -56,6 +58,13 @@ async def letters_of(running: Suite, key: str) -> list[dict[str, Any]]:
     return found
 
 
+def scraped(running: Suite, token: str | None) -> str:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urlopen(Request(f"{running.url}/metrics", headers=headers), timeout=10) as answer:
+        told: str = answer.read().decode()
+        return told
+
+
 def text(running: Suite, path: str) -> str:
     with urlopen(running.url + path, timeout=10) as answer:
         told: str = answer.read().decode()
@@ -76,8 +85,17 @@ def test_each_service_tells_its_health_without_a_token_and_its_status_with_one(
     assert (status["service"], status["ready"], status["dead"]) == (service, True, 0)
 
 
+@pytest.mark.parametrize("token", [None, "wrong", SCRAPER[:-1], "a b"])
+def test_figures_are_for_scrapers_and_operators_alone(running: Suite, token: str | None) -> None:
+    with pytest.raises(HTTPError) as refused:
+        scraped(running, token)
+    refused.value.close()
+    assert refused.value.code == 401
+    assert "interlock_ready" in scraped(running, running.operator_key)
+
+
 def test_metrics_have_backlog_and_readiness_of_each_service(running: Suite) -> None:
-    told = text(running, "/metrics")
+    told = scraped(running, SCRAPER)
     for service in SERVICES:
         assert f'interlock_ready{{service="{service}"}} 1.0' in told
     assert 'interlock_backlog{service="policy",topic="task.authenticated"}' in told

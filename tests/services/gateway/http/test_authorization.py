@@ -13,7 +13,7 @@ from interlock.errors import Refused
 from interlock.state import API_KEYS, ISSUERS
 from services.gateway.decide.reached import reached
 from services.gateway.settings import Settings
-from tests.services.gateway.build import Gateway, World, eventually
+from tests.services.gateway.build import Gateway, World, eventually, key_of
 from tests.services.gateway.http.raw import call, frames, headers, post
 from tests.services.gateway.http.test_rest import CALL
 from tests.services.gateway.http.test_stream import start
@@ -150,3 +150,18 @@ async def test_nobody_waits_for_an_outcome_that_is_not_theirs_any_more(gateway: 
         await eventually(lambda: gateway.authority.asked or None)
         gateway.state.publish(API_KEYS, "acme", "copilot", None)
         assert (await waiting).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/v1/tasks"])
+async def test_a_token_goes_no_further_than_the_door(gateway: Gateway, path: str) -> None:
+    """What is on the bus is all that any upstream could ever be told."""
+    async with gateway.client() as client:
+        if path == "/mcp":
+            await post(client, call())
+        else:
+            await client.post(path, json=CALL, headers={"Prefer": "wait=5"})
+    assert gateway.authority.asked
+    for raw in gateway.bus.published:
+        overheard = repr(raw.attributes) + raw.body.decode()
+        assert key_of("copilot") not in overheard
+        assert "Bearer" not in overheard
