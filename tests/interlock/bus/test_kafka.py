@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from redis.asyncio import Redis
 
 from interlock.bus import Arrival, Effects, Envelope, Group, on
@@ -280,6 +281,35 @@ async def test_a_message_of_bytes_that_are_no_text_is_parked_as_it_lay_there(
     assert (letter.code, letter.raw.body) == ("forged", b"\x00\xff")
     assert letter.raw.attributes == {"ce_id": r"\xff\xfe", "odd": r"\x80", "none": ""}
     assert letters[1].raw.body == b""
+
+
+class NoUtf8(str):
+    """A header's name that no client of Kafka writes, and anybody's own can."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xff\xfe"
+
+
+async def test_a_record_that_the_client_cannot_read_is_parked_and_its_neighbours_are_handled(
+    where: Where, bus: KafkaBus
+) -> None:
+    sent, seen = [raw(authenticated(f"task-{n}")) for n in range(40)], Seen()
+    hosts = where[0].partition("//")[2].partition("?")[0]
+    topic = bus._reach.names.topic(sent[0].topic)
+    async with AIOKafkaProducer(bootstrap_servers=hosts) as producer:
+        for partition in await producer.partitions_for(topic):
+            await bus.publish(sent[partition * 20 : partition * 20 + 10])
+            batch = producer.create_batch()
+            batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 1000)
+            batch.append(timestamp=None, key=b"k", value=b"v", headers=[(NoUtf8("x"), b"y")])
+            await (await producer.send_batch(batch, topic, partition=partition))
+            await bus.publish(sent[partition * 20 + 10 : partition * 20 + 20])
+    await bus.backlog("policy")
+    async with running(bus, policy(seen)):
+        await seen.until(lambda some: len({event.id for event in some}) == 40)
+        letters = await eventually(lambda: bus.letters("policy"), lambda some: len(some) == 2)
+        await done(bus)
+    assert {"no UTF-8" in letter.raw.attributes["unreadable"] for letter in letters} == {True}
 
 
 async def test_a_group_without_a_redis_to_wait_in_is_refused(where: Where) -> None:

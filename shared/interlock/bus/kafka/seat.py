@@ -26,6 +26,7 @@ from interlock.bus.kafka.link import PATIENCE, Link
 from interlock.bus.kafka.names import Names
 from interlock.bus.kafka.publisher import Publisher
 from interlock.bus.kafka.trouble import AWAY, LEFT, trouble
+from interlock.bus.kafka.unreadable import UNREADABLE, Gap, step
 from interlock.bus.outcome import Delivery
 from interlock.bus.port import Group
 from interlock.errors import InterlockError
@@ -78,6 +79,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         self._unpaid = 0
         """Messages settled since the last commit."""
         self._suspects: dict[TopicPartition, Suspects] = {}
+        self._careful = False
+        """Something cannot be read, and we are not past it yet."""
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -85,14 +88,34 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """What comes next, as soon as there is any, in the order of each partition."""
         if self._consumer is None:
             await self._join()
+        if self._careful:
+            return self._take(await self._step())
         wait = GATHER if self._owed else BLOCK
-        found = await self._consumer.getmany(
-            timeout_ms=int(wait * 1000), max_records=self._group.limits.batch
-        )
+        try:
+            found = await self._consumer.getmany(
+                timeout_ms=int(wait * 1000), max_records=self._group.limits.batch
+            )
+        except UNREADABLE:
+            await self._rewind()
+            return self.hand
+        return self._take([one for some in found.values() for one in some])
+
+    def _take(self, found: Sequence[records.Record]) -> Hand:
         deliver, topics = records.delivery, self._topics
-        read = [deliver(one, topics[one.topic]) for some in found.values() for one in some]
-        self.hand = Hand.of(read)
+        self.hand = Hand.of([deliver(one, topics[one.topic]) for one in found])
         return self.hand
+
+    async def _rewind(self) -> None:
+        """To what is settled; from there record by record."""
+        self._careful = True
+        await self.guarded(self.hand, self.hold)
+        for one, at in (self._at | self._owed).items():
+            self._consumer.seek(one, at)
+
+    async def _step(self) -> Sequence[records.Record]:
+        found = await step(self._consumer, self._consumer.assignment())
+        self._careful = not any(isinstance(one, Gap) for one in found)
+        return found
 
     async def _join(self) -> None:
         limit = int((self._bound + PATIENCE) * 1000)
@@ -153,6 +176,7 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
     def _forget(self) -> None:
         """What we held is somebody else's."""
         self.hand, self._at, self._owed, self._suspects = Hand(), {}, {}, {}
+        self._careful = False
 
     async def hold(self) -> None:
         """Before anything is handled: see who held the partitions before, and say that we do."""

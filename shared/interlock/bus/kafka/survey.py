@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from interlock.bus.kafka.link import PATIENCE, Link
 from interlock.bus.kafka.records import Record
 from interlock.bus.kafka.trouble import asking
+from interlock.bus.kafka.unreadable import UNREADABLE, step
 
 Offsets = dict[TopicPartition, int]
 GLANCE = 50
@@ -69,7 +70,13 @@ class Survey:
             left, found = dict(offsets), {}
             while left:
                 _assign(consumer, left)
-                for spot, records in (await consumer.getmany(timeout_ms=1000)).items():
+                try:
+                    got = await consumer.getmany(timeout_ms=1000)
+                except UNREADABLE:
+                    _assign(consumer, left)
+                    one = await step(consumer, left)
+                    got = {TopicPartition(each.topic, each.partition): [each] for each in one}
+                for spot, records in got.items():
                     if spot in left:
                         found[spot] = records[0]
                         del left[spot]
