@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from interlock.bus import Effects, Envelope, Group, on
@@ -31,7 +32,7 @@ async def handle(event: Envelope[TaskAuthenticated]) -> Effects:
 
 
 async def consume(url: str, *more: str) -> None:
-    opener = open_sqs if url.startswith("sqs:") else open_redis
+    opener = partial(open_sqs, make=False) if url.startswith("sqs:") else open_redis
     async with open_kafka(url, *more) if more else opener(url) as bus:
         await bus.run(Group("policy", [on(TaskAuthenticated, handle)], limits=QUICK))
 

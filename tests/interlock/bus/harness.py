@@ -80,10 +80,12 @@ async def open_redis(url: str, **given: Any) -> AsyncIterator[RedisBus]:
 
 
 @asynccontextmanager
-async def open_sqs(url: str) -> AsyncIterator[SqsBus]:
+async def open_sqs(url: str, *, make: bool = True) -> AsyncIterator[SqsBus]:
+    """Its queues are made unless they are there."""
     bus = SqsBus(url, KEYRING, clock)
     await bus.open()
-    await bus.apply()
+    if make:
+        await bus.apply()
     try:
         yield bus
     finally:

@@ -82,7 +82,7 @@ async def test_what_a_killed_consumer_held_comes_again(sqs_url: str) -> None:
 async def test_a_message_that_kills_its_process_is_parked_and_its_neighbours_are_not(
     sqs_url: str,
 ) -> None:
-    url, seen = f"{sqs_url}&visibility=1", Seen()
+    url, seen = f"{sqs_url}&visibility=2", Seen()
     async with open_sqs(url) as bus:
         await bus.publish([raw(authenticated(name)) for name in ("a", "poison", "b")])
         for _ in range(QUICK.max_attempts):
