@@ -58,6 +58,7 @@ class Meddling:
     touched: int = 0
     """Deliveries that were repeated, moved or left lying."""
     seen: list[tuple[Meddler, Any]] = field(default_factory=list)
+    _under_way: "set[asyncio.Future[None]]" = field(default_factory=set)
 
     async def repeating(self) -> None:
         """Until cancelled: whatever is taken is given back twice."""
@@ -115,7 +116,15 @@ class Meddling:
         """Whole, even where it is cut short: what was taken must not be half given back."""
         self.seen += [(one, message) for message in taken]
         self.touched += len(given)
-        await asyncio.shield(asyncio.ensure_future(self._put_and_settle(one, given, taken)))
+        work = asyncio.ensure_future(self._put_and_settle(one, given, taken))
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
+        await asyncio.shield(work)
+
+    async def finished(self) -> None:
+        """What was taken is given back."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def _put_and_settle(self, one: Meddler, given: Any, taken: Any) -> None:
         await one.put(given)
@@ -130,4 +139,6 @@ async def meddling(meddlers: Meddlers) -> AsyncIterator[Meddling]:
         for one in made:
             await one.join()
             stack.push_async_callback(one.leave)
-        yield Meddling(made)
+        at_work = Meddling(made)
+        stack.push_async_callback(at_work.finished)
+        yield at_work

@@ -77,27 +77,26 @@ def write() -> None:
 
 
 def _table(stand: str, known: Mapping[str, Any]) -> list[str]:
-    found = [(row, known[f"{stand} {row.id}"]) for row in ROWS if f"{stand} {row.id}" in known]
-    if not found:
-        return []
-    runs = sorted({(one["date"][:10], one["machine"]) for _, one in found})
-    told = "; ".join(f"{date}, {machine}" for date, machine in runs)
+    played = [row for row in ROWS if stand in (*row.on, *row.also)]
+    found = [(row, known.get(f"{stand} {row.id}")) for row in played]
+    runs = sorted({(one["date"][:10], one["commit"], one["machine"]) for _, one in found if one})
+    told = "; ".join(f"{date}, commit {commit}, {machine}" for date, commit, machine in runs)
     return [
         f"## {stand}",
         "",
         WHERE[stand],
-        f"Run with `make chaos ARGS='-k {stand}-'` on {told}.",
+        f"`make chaos ARGS='-k {stand}-'`: {told or 'not yet run in full'}.",
         "",
         "| fault | tasks | faults | ended | meddled deliveries | recovery (s) | row took (s) |",
         "|---|---|---|---|---|---|---|",
-        *(_line(row, one) for row, one in found),
-        *(
-            f"| {row.told} | - | | {row.instead[stand]} | | | |"
-            for row in ROWS
-            if stand in row.instead
-        ),
+        *(_line(row, one) if one else _blank(row, "not yet run in full") for row, one in found),
+        *(_blank(row, row.instead[stand]) for row in ROWS if stand in row.instead),
         "",
     ]
+
+
+def _blank(row: Row, why: str) -> str:
+    return f"| {row.told} | - | | {why} | | | |"
 
 
 def _line(row: Row, one: Mapping[str, Any]) -> str:

@@ -83,8 +83,8 @@ ROWS = (
         "rebalance-storm",
         "members join and leave every second",
         messages.storm_of_members,
-        ("valkey",),
-        also=("kafka", "sqs"),
+        ("valkey", "kafka"),
+        also=("sqs",),
         tasks=HEAVY,
     ),
     Row(

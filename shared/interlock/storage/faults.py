@@ -23,6 +23,9 @@ AWAY_SQLITE = frozenset(
 )
 """https://sqlite.org/rescode.html, primary codes."""
 
+DAMAGED_SQLITE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""The file itself is wrong: waiting does not help, a person does."""
+
 COLLISIONS = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: rolled back, and a repeat may succeed."""
 
@@ -49,6 +52,11 @@ def unavailable(error: DBAPIError, name: str) -> Unavailable | None:
         return None
     busy = code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
     kind = Busy if busy else Unavailable
+    if code is not None and code & 0xFF in DAMAGED_SQLITE:
+        return Unavailable(
+            f"database `{name}` is damaged: {_text(error)}; put a backup in its place, or move it "
+            "away to begin with an empty one"
+        )
     return kind(f"database `{name}` cannot be used now: {_text(error)}")
 
 

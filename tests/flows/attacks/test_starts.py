@@ -90,6 +90,15 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, service: st
     assert "`9999`" in said
 
 
+def test_a_damaged_database_is_named_with_what_to_do(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "policy.db").write_bytes(b"no database" * 1000)
+    said = refused(up(data))
+    assert f"`{data}/policy.db` is damaged" in said
+    assert "backup" in said
+
+
 @SEPARATE
 def test_a_bus_that_cannot_be_reached_is_named(tmp_path: Path, more: tuple[str, ...]) -> None:
     port = free_port()

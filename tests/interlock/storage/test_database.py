@@ -263,6 +263,14 @@ async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> No
     await database.close()
 
 
+async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file.db").write_bytes(b"no database" * 1000)
+    database = Database(f"sqlite:///{tmp_path}/file.db")
+    with pytest.raises(Unavailable, match=r"file\.db` is damaged: .* put a backup in its place"):
+        await database.run(names)
+    await database.close()
+
+
 async def test_a_file_and_those_beside_it_are_for_their_owner_s_eyes_only(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/file.db")
     await migrate(database, PACKAGE)
