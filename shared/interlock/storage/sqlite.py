@@ -41,6 +41,7 @@ class Sqlite:
         self._quick = _Quick(file)
         self._flush = _Flush(file) if durable else None
         self._folding: asyncio.Future[None] | None = None
+        self._closing = False
         self._writer = _Lane(
             file,
             begin="BEGIN IMMEDIATE",
@@ -54,7 +55,7 @@ class Sqlite:
 
     async def quick(self, work: Work[T], committed: Callable[[T], None]) -> T:
         """In this very thread, unless the file is held or its WAL grows: then `run` waits."""
-        if self._writer.closed:
+        if self._closing:
             raise Unavailable(f"database `{self._quick.file}` is closed")
         if self._quick.since_fold >= FOLD_EVERY and (self._folding is None or self._folding.done()):
             self._quick.since_fold = 0
@@ -75,6 +76,9 @@ class Sqlite:
 
     async def close(self) -> None:
         """After what is under way. The writer last: the last one to leave folds the WAL back."""
+        if self._closing:
+            return
+        self._closing = True
         await self._reader.close()
         if self._flush is not None:
             await self._flush.close()
@@ -151,8 +155,9 @@ class _Flush:
         await self._shared()
 
     async def close(self) -> None:
-        """After what is under way."""
-        await self._thread.do(lambda: None)
+        """After those who wait; nobody may come any more."""
+        with suppress(Unavailable):  # there is no WAL where nothing was written
+            await self._shared()
         self._thread.close()
 
     async def _once(self) -> None:

@@ -145,3 +145,14 @@ async def test_a_closed_database_takes_nothing_quickly(tmp_path: Path) -> None:
     await database.close()
     with pytest.raises(Unavailable, match="is closed"):
         await database.quick(word)
+
+
+async def test_closing_waits_for_all_that_wait_for_the_disk(tmp_path: Path) -> None:
+    database = await made(tmp_path / "file.db", durable=True)
+    first = asyncio.create_task(database.quick(word))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(database.quick(word))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await database.close()
+        assert {*await asyncio.gather(first, second)} == {threading.current_thread().name}
