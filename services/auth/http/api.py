@@ -105,7 +105,7 @@ class Api:
         """Let a key sign for the agent on the bus, and at the token endpoint."""
         caller = await self._caller(request, Right.AGENTS_WRITE)
         who, asked = caller.principal, await body(request, bodies.NewPublicKey)
-        jwk = orjson.dumps(asked.public_key).decode()
+        jwk = bodies.jwk(asked.public_key)
         agent, key = await self.access.add_public_key(
             who.tenant, request.path_params["name"], jwk, who
         )
@@ -243,7 +243,7 @@ def _agent(caller: Caller, name: str, asked: bodies.AgentBody) -> AgentRecord:
         tenant=caller.principal.tenant,
         name=name,
         description=asked.description,
-        public_keys=tuple(orjson.dumps(key).decode() for key in asked.public_keys),
+        public_keys=tuple(map(bodies.jwk, asked.public_keys)),
         may_act_for=asked.may_act_for,
         token_scopes=asked.token_scopes,
         client_id=asked.client_id,

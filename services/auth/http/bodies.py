@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from starlette.requests import Request
 
 from interlock.contracts.ids import AgentName, TenantId
+from interlock.errors import Refused
 from interlock.runtime.bodies import Body, invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -81,6 +83,14 @@ class Page(Body):
 
     after: str = ""
     limit: int = Field(default=100, ge=1, le=1000)
+
+
+def jwk(key: dict[str, Any]) -> str:
+    """A key as JSON text; `Refused` (`invalid`) where it holds what no key does."""
+    try:
+        return orjson.dumps(key).decode()
+    except TypeError:  # a number beyond 64 bits, a lone surrogate
+        raise Refused("the key holds what no JWK does", code="invalid") from None
 
 
 def named(name: str) -> str:

@@ -317,3 +317,12 @@ async def test_a_key_that_could_not_be_published_yet_is_shown_all_the_same(rig: 
         rig.bus.away = False
     assert made.status_code == 202
     assert made.json()["key"].startswith("ilk_")
+
+
+async def test_a_key_that_no_key_can_be_is_the_caller_s_fault(rig: Rig) -> None:
+    body = {"name": "copilot", "public_keys": [{"kty": "OKP", "n": 10**30}]}
+    async with rig.client(await rig.key("admin")) as http:
+        assert (await http.post("/auth/v1/agents", json=body)).status_code == 422
+        await http.post("/auth/v1/agents", json={"name": "copilot"})
+        key = {"public_key": {"x": 2**64}}
+        assert (await http.post("/auth/v1/agents/copilot/keys", json=key)).status_code == 422
