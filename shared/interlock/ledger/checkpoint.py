@@ -4,6 +4,7 @@ Whoever owns the database can rewrite a chain from any record on and compute all
 cannot sign, and he cannot take back what lies in the anchor.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,9 @@ def _checkpoint(claims: Mapping[str, object]) -> Checkpoint:
     )
 
 
+NEWLINE = "\n"
+
+
 class Anchor(Protocol):
     """Where checkpoints are kept outside the database. Nothing in it is ever changed."""
 
@@ -90,7 +94,8 @@ class Anchor(Protocol):
 class FolderAnchor:
     """A file for each ledger and day, a statement per line.
 
-    Several processes may append: a line is one write at the file's end.
+    Several processes may append: a line is one write at the file's end. One that was torn, by a
+    full disk or a death, is no statement and stays as it is; the next begins a line of its own.
     """
 
     folder: Path
@@ -100,9 +105,11 @@ class FolderAnchor:
         path = self.folder / f"{ledger}.{day}.jsonl"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, f'"{statement}"\n'.encode())
+                line = f'{"" if _whole(file) else NEWLINE}"{statement}"{NEWLINE}'.encode()
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file)
             finally:
                 os.close(file)
@@ -115,8 +122,14 @@ class FolderAnchor:
         for path in sorted(self.folder.glob(f"{origin.ledger}.*.jsonl")):
             with path.open(encoding="utf-8", errors="replace") as lines:
                 for line in lines:
-                    if line.endswith("\n"):  # else it is still being written
+                    if line.endswith('"\n'):  # else it is still being written, or was torn
                         yield line.strip().strip('"')
+
+
+def _whole(file: int) -> bool:
+    """Whether the last line of an open file has its end."""
+    size = os.fstat(file).st_size
+    return not size or os.pread(file, 1, size - 1) == NEWLINE.encode()
 
 
 def moved(heads: Sequence[Head], signed: Sequence[Head]) -> bool:

@@ -1,8 +1,11 @@
 """Checkpoints are believed for their signature, and stay where they were put."""
 
+import resource
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,31 @@ def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('"ha')
     assert list(anchor.statements(ORIGIN)) == ["whole"]
+
+
+def test_a_full_disk_is_told_and_what_it_tore_spoils_no_later_statement(tmp_path: Path) -> None:
+    anchor, path = FolderAnchor(tmp_path), tmp_path / "ledger-1.2026-01-02.jsonl"
+    checkpoint = replace(CHECKPOINT, time=datetime(2026, 1, 2, tzinfo=UTC))
+    anchor.append(checkpoint, "first")
+    with (
+        room_for(path.stat().st_size + 5),
+        pytest.raises(Unavailable, match="space"),
+    ):
+        anchor.append(checkpoint, "second")
+    assert path.read_text() == '"first"\n"seco'
+    anchor.append(checkpoint, "second")
+    assert [*anchor.statements(ORIGIN)] == ["first", "second"]
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_an_anchor_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
