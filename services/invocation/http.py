@@ -1,9 +1,9 @@
 """Invocation's door: the journal, single tasks, and settling what nobody knows."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from pydantic import Field, JsonValue
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -63,8 +63,7 @@ class Door:
         """Say how an `unknown` task had ended: once, and by whom."""
         caller = await self._caller(request, Right.TASKS_SETTLE)
         asked = await body(request, Settle)
-        result = None if asked.result is None else orjson.dumps(asked.result).decode()
-        verdict = Verdict(asked.outcome, caller.principal, asked.reason, result)
+        verdict = Verdict(asked.outcome, caller.principal, asked.reason, _text(asked.result))
         page = await self._settling.settle(
             caller.principal.tenant, request.path_params["id"], verdict
         )
@@ -81,6 +80,16 @@ class Door:
         return caller
 
 
+def _text(result: JsonValue) -> str | None:
+    """As JSON text, integers exact; `Refused` where a number is none of JSON's."""
+    try:
+        return (
+            None if result is None else json.dumps(result, allow_nan=False, separators=(",", ":"))
+        )
+    except ValueError:
+        raise Refused("the result holds a number that JSON has not", code="invalid") from None
+
+
 def _state(request: Request) -> State | None:
     given = request.query_params.get("state")
     if given is None:
@@ -93,8 +102,8 @@ def _state(request: Request) -> State | None:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", "100")
-    if not given.isdecimal() or not 1 <= int(given) <= MOST:
-        raise Refused(f"`limit` is a number from 1 to {MOST}, not `{given}`", code="invalid")
+    if len(given) > 9 or not given.isdecimal() or not 1 <= int(given) <= MOST:
+        raise Refused(f"`limit` is a number from 1 to {MOST}, not `{given[:100]}`", code="invalid")
     return int(given)
 
 

@@ -132,7 +132,7 @@ class Door:
         """The caller's own tasks, the newest first, without results; `limit` of at most 200."""
         caller = await self._caller(request)
         asked = request.query_params.get("limit", "50")
-        if not asked.isdecimal() or not 1 <= int(asked) <= 200:
+        if len(asked) > 9 or not asked.isdecimal() or not 1 <= int(asked) <= 200:
             raise Refused("`limit` is a number from `1` to `200`", code="invalid")
         found = await self.tasks.recent(caller, int(asked))
         return answer(
