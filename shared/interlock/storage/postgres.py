@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, AdaptedConnection, Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -15,6 +15,10 @@ from interlock.storage.faults import COLLISIONS, sqlstate, unavailable
 
 TRIES = 5
 """Of a transaction that collided, or whose connection was lost before its commit."""
+LASTING = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
 PATIENCE = 5.0
 """Seconds to wait for a connection."""
 
@@ -37,6 +41,7 @@ class Postgres:
                 },
             },
         )
+        event.listen(self._engine.sync_engine, "connect", _lasting)
         self._under_way: set[asyncio.Task[object]] = set()
         self._closed = False
 
@@ -91,6 +96,12 @@ class Postgres:
                 why = str(error) or type(error).__name__
                 raise Unavailable(f"database `{self._name}` cannot be reached: {why}") from error
         raise AssertionError("the last attempt returns or raises")
+
+
+def _lasting(connection: AdaptedConnection, record: object) -> None:
+    """What is committed outlives the server, whatever the server's default: a claim that a kill
+    takes back is a call made twice."""
+    connection.run_async(lambda driver: driver.execute(LASTING))
 
 
 class _Transaction(Generic[T]):

@@ -223,6 +223,20 @@ async def test_a_lost_connection_is_replaced_before_anybody_notices(postgres_url
     await other.close()
 
 
+async def test_a_commit_lasts_even_where_the_server_is_set_to_forget(postgres_url: str) -> None:
+    """The tests' server runs with `synchronous_commit=off`."""
+    database = Database(postgres_url)
+    asked = text(
+        "SELECT current_setting('synchronous_commit'), setting FROM pg_settings"
+        " WHERE name = 'fsync'"
+    )
+    try:
+        (said,) = await database.read(lambda it: it.execute(asked).all())
+    finally:
+        await database.close()
+    assert said == ("on", "off")
+
+
 async def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
     database = Database(postgres_url)
     await database.run(lambda c: c.execute(text("CREATE TABLE pairs (id INT PRIMARY KEY, n INT)")))
