@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 from botocore.exceptions import ClientError
 
@@ -10,6 +11,7 @@ from interlock.bus.port import Backlog
 from interlock.bus.sqs.ages import Ages
 from interlock.bus.sqs.entries import milliseconds
 from interlock.bus.sqs.faults import answered, told
+from interlock.bus.sqs.patience import patiently
 from interlock.bus.sqs.source import Reach
 from interlock.contracts.topics import TOPOLOGY, Topic, topics_of
 from interlock.errors import Refused, Unavailable
@@ -54,7 +56,8 @@ class Desk:
         connection.forget(queue)
         with told(self._reach.address.told, queue, running=running):
             try:
-                await connection.url(queue)
+                asked = partial(connection.url, queue)
+                await (asked() if running else patiently(asked))
             except ClientError as error:
                 if not answered(error):
                     raise

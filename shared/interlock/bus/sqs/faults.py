@@ -8,12 +8,14 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConfigNotFound,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
     SSLError,
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
@@ -34,6 +36,7 @@ TROUBLE = (
     PartlyRefused,
     NotSqs,
 )
+SLOW = (ConnectTimeoutError, ReadTimeoutError, TimeoutError)
 NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -118,6 +121,8 @@ def fault(error: Exception, where: str, queue: str) -> InterlockError:
 def _away(error: Exception, where: str, queue: str) -> str:
     if isinstance(error, PartlyRefused):
         return f"SQS did not take all of a batch for `{queue}`: {_line(error)}"
+    if isinstance(error, SLOW):
+        return f"the bus does not serve: SQS at {where} does not answer in time"
     if isinstance(error, NoConnection | HTTPClientError | HttpError | OSError | TimeoutError):
         return f"the bus does not serve: SQS at {where} cannot be reached"
     return f"the bus does not serve: {_line(error)}"

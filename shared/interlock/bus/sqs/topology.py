@@ -1,10 +1,10 @@
 """Queues as the topology wants them: what differs, and making it so."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +12,7 @@ from interlock.bus.port import Change
 from interlock.bus.sqs.address import Address
 from interlock.bus.sqs.broker.connection import Connection
 from interlock.bus.sqs.faults import MISSING, told
+from interlock.bus.sqs.patience import few_at_once, patiently
 from interlock.contracts.topics import TOPOLOGY
 
 LONGEST = timedelta(days=14)
@@ -58,13 +59,13 @@ def wanted(address: Address) -> Iterator[Wanted]:
 
 async def look(connection: Connection, address: Address) -> list[Found]:
     """`Refused` where we may not look."""
-    return list(await asyncio.gather(*(_look(connection, address, w) for w in wanted(address))))
+    return await few_at_once(partial(_look, connection, address, one) for one in wanted(address))
 
 
 async def _look(connection: Connection, address: Address, want: Wanted) -> Found:
     with told(address.told, want.name, running=False):
         try:
-            return Found(want, await connection.attributes(want.name))
+            return Found(want, await patiently(lambda: connection.attributes(want.name)))
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in MISSING:
                 raise
@@ -111,30 +112,35 @@ async def make(connection: Connection, address: Address) -> None:
     found = await look(connection, address)
     for dead in (True, False):
         todo = [one for one in found if (one.wanted.dead is None) is dead]
-        await asyncio.gather(*(_make(connection, address, one, arns) for one in todo))
+        await few_at_once(partial(_make, connection, address, one, arns) for one in todo)
 
 
 async def _make(
     connection: Connection, address: Address, found: Found, arns: dict[str, str]
 ) -> None:
+    with told(address.told, found.wanted.name, running=False):
+        await patiently(lambda: _changed(connection, found, arns))
+
+
+async def _changed(connection: Connection, found: Found, arns: dict[str, str]) -> None:
+    """As often as one likes: SQS makes a queue once."""
     want, there = found.wanted, found.attributes
     client = await connection.client()
     differ = list(changes(found))
-    with told(address.told, want.name, running=False):
-        if there is None:
-            await client.create_queue(QueueName=want.name, Attributes=_attributes(want, arns))
-        elif differ and all(change.safe for change in differ):
-            keep = {
-                name: max(value, there.get(name, value), key=int)
-                for name, value in _attributes(want, arns).items()
-                if name in (RETENTION, SIZE)
-            }
-            await client.set_queue_attributes(
-                QueueUrl=await connection.url(want.name),
-                Attributes=_attributes(want, arns) | keep,
-            )
-        if want.dead is None:
-            arns[want.name] = (there or await connection.attributes(want.name))[ARN]
+    if there is None:
+        await client.create_queue(QueueName=want.name, Attributes=_attributes(want, arns))
+    elif differ and all(change.safe for change in differ):
+        keep = {
+            name: max(value, there.get(name, value), key=int)
+            for name, value in _attributes(want, arns).items()
+            if name in (RETENTION, SIZE)
+        }
+        await client.set_queue_attributes(
+            QueueUrl=await connection.url(want.name),
+            Attributes=_attributes(want, arns) | keep,
+        )
+    if want.dead is None:
+        arns[want.name] = (there or await connection.attributes(want.name))[ARN]
 
 
 def _attributes(want: Wanted, arns: dict[str, str]) -> dict[str, str]:

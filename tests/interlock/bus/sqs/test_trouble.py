@@ -1,8 +1,10 @@
 """What may be wrong with SQS, its URL, or the way there: told in one sentence, and survived."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -10,12 +12,14 @@ from aiohttp import web
 from interlock.bus import Group, Keyring, Opening, on, open_bus
 from interlock.bus.sqs import SqsBus
 from interlock.bus.sqs.address import address
+from interlock.bus.sqs.patience import AT_ONCE
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
 from interlock.errors import InterlockError, Refused, Unavailable
 from interlock.runtime.supervisor import free_port
 from interlock.testing.build import KEYRING, authenticated, cancel_requested, raw
 from tests.components.elasticmq import CREDENTIALS
+from tests.components.proxy import proxied
 from tests.interlock.bus.harness import QUICK, Seen, clock, eventually, noting, open_sqs, running
 from tests.interlock.bus.sqs.proxy import Proxy, proxy, refusal
 from tests.interlock.bus.test_redis import left
@@ -151,6 +155,38 @@ async def test_an_endpoint_where_nobody_is_is_told_at_once(credentials: None) ->
     bus = SqsBus(url, KEYRING, clock)
     with pytest.raises(Unavailable, match="the bus does not serve: SQS at http://127"):
         await bus.open()
+
+
+async def test_a_start_outlasts_a_moment_of_broken_connections(
+    sqs_url: str, sqs_endpoint: str
+) -> None:
+    server = urlsplit(sqs_endpoint)
+    with proxied(lambda: (str(server.hostname), int(server.port or 80))) as way:
+        way.cut()
+        bus = SqsBus(sqs_url.replace(sqs_endpoint, f"http://127.0.0.1:{way.port}"), KEYRING, clock)
+        asyncio.get_running_loop().call_later(1.0, way.mend)
+        await bus.open()
+        way.cut()
+        asyncio.get_running_loop().call_later(1.0, way.mend)
+        await bus.apply()
+        assert list(await bus.plan()) == []
+        await bus.close()
+
+
+async def test_a_look_that_fails_is_over_when_it_says_so(
+    sqs_url: str, sqs_endpoint: str, between: Proxy
+) -> None:
+    async def deny(operation: str, request: dict[str, Any]) -> web.Response | None:
+        return refusal("AccessDenied") if operation == "GetQueueAttributes" else None
+
+    def asked() -> int:
+        return sum(operation == "GetQueueAttributes" for operation, _ in between.seen)
+
+    async with open_sqs(through(sqs_url, between, sqs_endpoint)) as bus:
+        before, between.answer = asked(), deny
+        with pytest.raises(Refused):
+            await bus.plan()
+        assert asked() - before <= AT_ONCE
 
 
 async def test_an_endpoint_that_is_no_sqs_is_told(between: Proxy, credentials: None) -> None:
