@@ -41,6 +41,9 @@ class Meddler(Protocol):
     async def settle(self, taken: Sequence[Any]) -> None:
         """Acknowledge them."""
 
+    async def rest(self) -> None:
+        """Take no more: what comes is for the others."""
+
     async def leave(self) -> None:
         """Be gone, with whatever was taken and not settled."""
 
@@ -120,6 +123,14 @@ class Meddling:
         self._under_way.add(work)
         work.add_done_callback(self._under_way.discard)
         await asyncio.shield(work)
+
+    async def done(self, work: "asyncio.Task[None]") -> None:
+        """It is enough of this: what was taken is given back, and nothing more is taken."""
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await self.finished()
+        for one in self.meddlers:
+            await one.rest()
 
     async def finished(self) -> None:
         """What was taken is given back."""

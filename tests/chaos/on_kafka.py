@@ -141,6 +141,7 @@ class KafkaMeddler:
         default_factory=lambda: Names.of(SuiteSettings.model_fields["prefix"].default)
     )
     _consumer: Any = None
+    _producer: Any = None
 
     async def join(self) -> None:
         self._topics = self._names.read_by(self.group)
@@ -162,10 +163,23 @@ class KafkaMeddler:
         return [record for some in found.values() for record in some]
 
     async def put(self, taken: Sequence[Any]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.server, acks="all") as producer:
-            for one in taken:
-                retry = self._names.retry(self._topics[one.topic], self.group)
-                await producer.send_and_wait(retry, one.value, one.key, headers=[*one.headers])
+        """To the others' partitions: in our own we would take it again, and again."""
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(bootstrap_servers=self.server, acks="all")
+            await self._producer.start()
+        sent = []
+        for one in taken:
+            retry = self._names.retry(self._topics[one.topic], self.group)
+            found = await self._producer.partitions_for(retry)
+            others = sorted(found - self._partitions(retry)) or sorted(found)
+            told = {"partition": others[one.offset % len(others)], "headers": [*one.headers]}
+            sent.append(await self._producer.send(retry, one.value, one.key, **told))
+        await asyncio.gather(*sent)
+
+    def _partitions(self, topic: str) -> set[int]:
+        """Which are our own now."""
+        held = () if self._consumer is None else self._consumer.assignment()
+        return {one.partition for one in held if one.topic == topic}
 
     async def junk(self, bodies: Sequence[bytes]) -> None:
         headers = [(name, value.encode()) for name, value in CONCERNS_ALL.items()]
@@ -182,7 +196,14 @@ class KafkaMeddler:
         with suppress(Exception):
             await self._consumer.commit(held)
 
-    async def leave(self) -> None:
+    async def rest(self) -> None:
+        """No member any more: as one it would keep its partitions from the others."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await asyncio.wait_for(consumer.stop(), 30)
+
+    async def leave(self) -> None:
+        await self.rest()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()

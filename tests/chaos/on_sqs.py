@@ -132,5 +132,8 @@ class SqsMeddler:
                 QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"]
             )
 
+    async def rest(self) -> None:
+        """Nothing: who does not ask gets nothing."""
+
     async def leave(self) -> None:
         await self._stack.aclose()

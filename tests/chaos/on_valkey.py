@@ -101,5 +101,8 @@ class RedisMeddler:
             pipe.xack(key, self.group, at)
         await pipe.execute()
 
+    async def rest(self) -> None:
+        """Nothing: who does not ask gets nothing."""
+
     async def leave(self) -> None:
         await self._redis.aclose()

@@ -1,6 +1,7 @@
 """Faults between services and their stores: the broker, the network to it, the database."""
 
 import asyncio
+import itertools
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from tests.chaos.stands import rival
 from tests.components.crm import REPEATABLE, SERVER, arguments
 from tests.components.world import World
 
+EVERY = 0.2
+"""Seconds from one request at the door to the next: one that waits must not keep the next away."""
+
 
 @dataclass
 class Door:
@@ -24,14 +28,12 @@ class Door:
     tasks: list[str] = field(default_factory=list)
 
     async def ask(self) -> None:
-        """POST after POST until cancelled; never another answer than those."""
+        """POST after POST until cancelled, answered or not; never another answer than those."""
         headers = {"Authorization": f"Bearer {self.here.key}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            n = 0
-            while True:
-                n += 1
-                await self._once(session, n)
-                await asyncio.sleep(0.05)  # nobody waits for these tasks: they must not pile up
+        async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as asking:
+            for n in itertools.count():
+                asking.create_task(self._once(session, n))
+                await asyncio.sleep(EVERY)
 
     async def _once(self, session: aiohttp.ClientSession, n: int) -> None:
         body = {"server": SERVER, "tool": REPEATABLE, "arguments": arguments(REPEATABLE, n)}

@@ -175,7 +175,10 @@ class Running:
 
 
 async def keep(service: str, job: Callable[[], Awaitable[None]]) -> None:
-    """Run a job of `service` until it ends well; one that fails begins again, after a while."""
+    """Run a job of `service` until it ends well; one that fails begins again, after a while.
+
+    One that is cancelled without us has failed: a library's cancellation of its own leaked.
+    """
     delay = FIRST_DELAY
     while True:
         started = asyncio.get_running_loop().time()
@@ -183,6 +186,11 @@ async def keep(service: str, job: Callable[[], Awaitable[None]]) -> None:
             return await job()
         except Unavailable as error:
             log.warning("background.unavailable", service=service, why=error.detail)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.exception("background.failed", service=service)
         except Exception:
             log.exception("background.failed", service=service)
         lasted = asyncio.get_running_loop().time() - started

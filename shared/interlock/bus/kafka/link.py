@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from aiokafka import TopicPartition, errors
@@ -28,6 +28,8 @@ TOGETHER = 512 << 10
 """Bytes that may leave for one partition in one write."""
 AGAIN = 0.1
 """Seconds between two tries of what is worth one."""
+BYE = 2.0
+"""Seconds that the client may take to stop."""
 
 
 class Producing(AioKafkaFastProducerImpl):
@@ -64,7 +66,7 @@ class Link:
     async def close(self) -> None:
         broker, self._broker = self._broker, None
         if broker is not None:
-            await _stop(broker)
+            await ended(broker.stop())
 
     @property
     def admin(self) -> Any:
@@ -84,7 +86,7 @@ class Link:
                 if self._broken:
                     old, self._broker = self._broker, None
                     if old is not None:
-                        await _stop(old)
+                        await ended(old.stop())
                     await self._connect()
                     self._broken = False
         return self._opened.config.broker_config.producer._producer.producer  # type: ignore[attr-defined]  # FastStream hides it
@@ -147,7 +149,7 @@ class Link:
                 async with asyncio.timeout(PATIENCE):
                     await broker.connect()
         except BaseException:
-            await _stop(broker)
+            await ended(broker.stop())
             raise
         self._broker = broker
 
@@ -172,13 +174,32 @@ class Link:
         raise why
 
 
-async def _stop(broker: KafkaBroker) -> None:
-    """What was not confirmed was never promised: a broker that is away keeps nobody waiting."""
+async def dismiss(consumer: Any) -> bool:
+    """Stop it; whether it could say so to the group."""
+    if await ended(consumer.stop()):
+        return True
+    await ended(consumer._client.close())  # where its stop fails, its connections stay
+    return False
+
+
+async def ended(stop: Coroutine[Any, Any, None]) -> bool:
+    """Whether something of the client stopped in order: a broker that is away keeps nobody waiting.
+
+    In a task of its own: aiokafka's consumer cancels a read, awaits it, and passes the cancellation
+    on to whoever called `stop`, who would take it for his own and end.
+    """
+    work = asyncio.ensure_future(stop)
     try:
-        async with asyncio.timeout(2):
-            await broker.stop()
-    except AWAY:
-        pass
+        await asyncio.wait([work], timeout=BYE)
+    finally:
+        work.cancel()
+        work.add_done_callback(_heard)
+    return work.done() and not work.cancelled() and work.exception() is None
+
+
+def _heard(work: "asyncio.Future[None]") -> None:
+    if not work.cancelled():
+        work.exception()
 
 
 def _quieten() -> None:

@@ -22,7 +22,7 @@ from interlock.bus.kafka.hand import (
     spot,
     suspicious,
 )
-from interlock.bus.kafka.link import PATIENCE, Link
+from interlock.bus.kafka.link import PATIENCE, Link, dismiss
 from interlock.bus.kafka.names import Names
 from interlock.bus.kafka.publisher import Publisher
 from interlock.bus.kafka.trouble import AWAY, LEFT, trouble
@@ -137,12 +137,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """Without a word: this client is of no use any more."""
         consumer, self._consumer = self._consumer, None
         self._forget()
-        if consumer is not None:
-            try:
-                async with asyncio.timeout(2):
-                    await consumer.stop()
-            except AWAY:
-                log.debug("bus.left_unsaid", group=self._group.name)
+        if consumer is not None and not await dismiss(consumer):
+            log.debug("bus.left_unsaid", group=self._group.name)
 
     async def leave(self) -> None:
         """In order: others take over at once, and count nothing."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from interlock.bus.kafka.link import PATIENCE, Link
+from interlock.bus.kafka.link import PATIENCE, Link, dismiss
 from interlock.bus.kafka.records import Record
 from interlock.bus.kafka.trouble import asking
 from interlock.bus.kafka.unreadable import UNREADABLE, step
@@ -28,7 +28,7 @@ class Survey:
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await dismiss(consumer)
 
     @asynccontextmanager
     async def _asking(self, asked: str) -> AsyncIterator[Any]:

@@ -8,8 +8,9 @@ from aiokafka import errors
 
 from interlock.errors import InterlockError, Refused, Unavailable
 
-AWAY = (errors.KafkaError, OSError, TimeoutError)
-"""Whatever keeps Kafka from serving us."""
+AWAY = (errors.KafkaError, OSError, TimeoutError, RuntimeError)
+"""Whatever keeps Kafka from serving us. The last is uvloop's word for a connection that closed a
+moment ago, where asyncio's own loop says nothing and aiokafka expects an OSError."""
 
 DENIED = (
     errors.TopicAuthorizationFailedError,
