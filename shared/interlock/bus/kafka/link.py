@@ -193,11 +193,12 @@ async def ended(stop: Coroutine[Any, Any, None]) -> bool:
         await asyncio.wait([work], timeout=BYE)
     finally:
         work.cancel()
-        work.add_done_callback(_heard)
+        work.add_done_callback(heard)
     return work.done() and not work.cancelled() and work.exception() is None
 
 
-def _heard(work: "asyncio.Future[None]") -> None:
+def heard(work: "asyncio.Future[Any]") -> None:
+    """Its error is nobody's."""
     if not work.cancelled():
         work.exception()
 

@@ -8,7 +8,7 @@ from zlib import crc32
 from aiokafka import errors
 
 from interlock.bus.envelope import Raw
-from interlock.bus.kafka.link import PATIENCE, Link
+from interlock.bus.kafka.link import PATIENCE, Link, heard
 from interlock.bus.kafka.names import Names
 from interlock.bus.kafka.records import Outgoing, outgoing
 from interlock.bus.kafka.trouble import AWAY, trouble
@@ -64,10 +64,10 @@ class Publisher:
         """Whoever waited may have gone: an error that comes yet is nobody's."""
         for future in futures:
             if future.done():
-                _heard(future)
+                heard(future)
             else:
                 future.add_done_callback(self._left.discard)
-                future.add_done_callback(_heard)
+                future.add_done_callback(heard)
 
     def _failed(self, error: BaseException) -> Exception:
         if isinstance(error, errors.KafkaError) and not error.retriable:
@@ -87,8 +87,3 @@ async def _send(producer: Any, record: Outgoing) -> "asyncio.Future[Any]":
         headers=record.headers,
     )
     return future
-
-
-def _heard(future: "asyncio.Future[Any]") -> None:
-    if not future.cancelled():
-        future.exception()
