@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,13 @@ STEPS = (
     *("bus", "legacy", "git", "audit"),
 )
 COMMAND = (sys.executable, "-m", "interlock.cli", "demo")
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with room for the path of a socket below it: 107 bytes in all."""
+    with tempfile.TemporaryDirectory(prefix="d") as folder:
+        yield Path(folder)
 
 
 def played(folder: Path, *options: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -30,8 +39,8 @@ def played(folder: Path, *options: str, **env: str) -> "subprocess.CompletedProc
 
 @pytest.mark.slow
 @pytest.mark.promise("demo")
-def test_every_step_of_the_demo_is_as_it_says(tmp_path: Path) -> None:
-    ended = played(tmp_path, "--json")
+def test_every_step_of_the_demo_is_as_it_says(short_path: Path) -> None:
+    ended = played(short_path, "--json")
     steps: dict[str, dict[str, Any]] = {
         step["step"]: step for step in map(json.loads, ended.stdout.splitlines())
     }
@@ -47,11 +56,11 @@ def test_every_step_of_the_demo_is_as_it_says(tmp_path: Path) -> None:
     assert "crm:export" in str(steps["denied"]["said"])
     report = steps["audit"]["report"]
     assert (report["ok"], report["anchored"], report["unproven"]) == (True, True, 0)
-    assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
+    assert list(short_path.iterdir()) == [], "it leaves nothing behind"
 
 
-def test_a_demo_that_cannot_begin_says_what_is_missing(tmp_path: Path) -> None:
-    ended = played(tmp_path, PATH="/nowhere")
+def test_a_demo_that_cannot_begin_says_what_is_missing(short_path: Path) -> None:
+    ended = played(short_path, PATH="/nowhere")
     assert ended.returncode == 2
     assert "`git`" in ended.stderr
     assert ended.stderr.count("\n") == 1
