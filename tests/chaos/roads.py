@@ -14,8 +14,11 @@ from tests.chaos.stands import rival
 from tests.components.crm import REPEATABLE, SERVER, arguments
 from tests.components.world import World
 
-EVERY = 0.2
-"""Seconds from one request at the door to the next: one that waits must not keep the next away."""
+EVERY = 0.05
+"""Seconds from one request at the door to the next: one that waits must not keep the next away,
+and a broker that is back in a tenth of a second was away all the same."""
+MOST = 30
+"""So many may wait at once."""
 
 
 @dataclass
@@ -26,13 +29,17 @@ class Door:
     seen: Counter[str] = field(default_factory=Counter)
     """`202`, or a 503 by whether it says when to come back."""
     tasks: list[str] = field(default_factory=list)
+    waiting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def ask(self) -> None:
         """POST after POST until cancelled, answered or not; never another answer than those."""
         headers = {"Authorization": f"Bearer {self.here.key}"}
         async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as asking:
             for n in itertools.count():
-                asking.create_task(self._once(session, n))
+                if len(self.waiting) < MOST:
+                    one = asking.create_task(self._once(session, n))
+                    self.waiting.add(one)
+                    one.add_done_callback(self.waiting.discard)
                 await asyncio.sleep(EVERY)
 
     async def _once(self, session: aiohttp.ClientSession, n: int) -> None:
@@ -64,7 +71,8 @@ async def broker_killed(scene: Scene) -> None:
     await asyncio.gather(asking, return_exceptions=True)
     scene.load.asked |= dict.fromkeys(door.tasks, REPEATABLE)
     assert door.seen.keys() <= {"202", "503, come back", "503, perhaps accepted"}, door.seen
-    assert door.seen["202"] and door.seen["503, come back"], door.seen
+    away = door.seen["503, come back"] + (not FULL) * door.seen["503, perhaps accepted"]
+    assert door.seen["202"] and away, door.seen  # an outage of a moment may strike one kind only
 
 
 async def broker_full(scene: Scene) -> None:

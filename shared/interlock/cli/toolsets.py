@@ -6,7 +6,6 @@ import typer
 
 from interlock.cli.connection import Json, request
 from interlock.cli.output import print_json, print_table, say
-from interlock.contracts.ids import QUALIFIER
 
 app = typer.Typer(help="Curated sets of tools.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The toolset's name.")]
@@ -51,6 +50,8 @@ def delete(context: typer.Context, name: Name) -> None:
 
 
 def _named(tool: str) -> dict[str, str]:
+    from interlock.contracts.ids import QUALIFIER  # noqa: PLC0415 models that other commands save
+
     server, found, name = tool.partition(QUALIFIER)
     if not found:
         raise typer.BadParameter(f"`{tool}` is no tool; write `server{QUALIFIER}tool`")
