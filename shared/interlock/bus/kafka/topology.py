@@ -20,7 +20,7 @@ SIZE = "max.message.bytes"
 SET_HERE = 1
 """`config_source` of what was set for the topic itself (KIP-226)."""
 
-TODO = {
+BY_HAND = {
     "partitions": "Kafka takes no partition away: say `partitions={}` in the bus's URL",
     "replication": "`kafka-reassign-partitions`, or say `replication={}` in the bus's URL",
 }
@@ -96,7 +96,7 @@ def compare(wants: Mapping[str, Wanted], there: Mapping[str, Found]) -> list[Cha
         ):
             if is_ != should:
                 safe = label == "partitions" and is_ < should
-                todo = "" if safe else TODO[label].format(is_)
+                todo = "" if safe else BY_HAND[label].format(is_)
                 changes.append(Change(what, f"{label}={is_}", f"{label}={should}", safe, todo))
         for key, value in want.settings.items():
             is_now = found.settings.get(key)
