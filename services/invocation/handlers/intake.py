@@ -40,7 +40,7 @@ class Intake:
         """Take an authorized task into the journal, once. `Forged` unless its grant proves it."""
         task = event.body.task
         grant = verify_grant(self._trust, event.body.grant, task)
-        require_arguments(task, event.body.arguments)
+        require_arguments(task, event.body.arguments, event.body.given)
         if task.round != 0:
             raise Unreadable(f"round `{task.round}` of task `{task.id}`: input is not known here")
         entry = Entry(

@@ -56,7 +56,7 @@ class Tasks:
         """One decision per task and round: whatever is redelivered gets the first one's facts."""
         task, arguments = event.body.task, event.body.arguments
         identity = verify_identity(self._trust, event.body.identity, task)
-        require_arguments(task, arguments)
+        require_arguments(task, arguments, event.body.given)
         ask = Ask(arguments, identity.roles, identity.groups, identity.token_scopes)
         row = await self._once(await self._decided(event, ask))
         _require_same(row, task)

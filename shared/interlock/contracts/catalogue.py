@@ -57,6 +57,23 @@ class Lifecycle(StrEnum):
         }
 
 
+class Execution(StrEnum):
+    """How a call of a tool is answered to an MCP client that declares the tasks extension.
+
+    To any other client a call is always answered with its result, or refused where the tool
+    requires a task.
+    """
+
+    SYNC = "sync"
+    """With its result, unless it takes longer than the inline window."""
+    TASK = "task"
+    """With a task, at once."""
+    TASK_REQUIRED = "task_required"
+    """With a task, at once; clients that know no tasks are refused."""
+    MRTR_FIRST = "mrtr_first"
+    """Input that it asks for at its beginning is answered on the call itself; then with a task."""
+
+
 class HttpConnection(Model):
     """An MCP server over streamable HTTP."""
 
@@ -95,6 +112,9 @@ class ToolRecord(Model):
     """Overrides the server's."""
     timeout_seconds: float = 30.0
     """Of one attempt."""
+    execution: Execution = Execution.SYNC
+    inline_seconds: float | None = None
+    """The inline window: a `sync` call that lasts longer becomes a task. None: the gateway's."""
 
 
 class FeatureRecord(Model):

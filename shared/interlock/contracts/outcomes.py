@@ -132,6 +132,37 @@ class TaskProgressed(TaskEvent):
     total: float | None = None
 
 
+class TaskLogged(TaskEvent):
+    """The upstream logged something for the client that called (MCP `notifications/message`).
+
+    It is nobody's progress: it changes nothing about where the task stands.
+    """
+
+    type = "interlock.task.logged.v1"
+
+    attempt: int
+    seq: int
+    """Counted with those of `TaskProgressed`, and of `TaskInputRequired`, of the same attempt."""
+    entry: str
+    """The notification's `params`, exact JSON text."""
+
+
+class TaskInputRequired(TaskEvent):
+    """The upstream wants answers before it goes on. They are the task's round after this one.
+
+    Who gives them answers each key; the grant of that round brings them to the upstream. A stale
+    one is dropped by (round, attempt, seq).
+    """
+
+    type = "interlock.task.input_required.v1"
+
+    attempt: int
+    seq: int
+    requests: str
+    """What is asked for, by key: `{key: {"method": …, "params": …}}` (MCP 2026-07-28,
+    `inputRequests`), exact JSON text; `{}` where the upstream only wants to be asked again."""
+
+
 class TaskSucceeded(TaskEvent):
     """The upstream answered. `is_error`: the tool itself says that it failed (MCP `isError`)."""
 

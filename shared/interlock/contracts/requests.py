@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from interlock.contracts.ids import AgentName, ServerName, TenantId, ToolName
+from interlock.contracts.ids import AgentName, PolicyId, ServerName, TenantId, ToolName
 from interlock.contracts.message import Fact
-from interlock.contracts.task import Principal, TaskFact, TaskKind
+from interlock.contracts.task import NO_CLIENT, Client, Principal, TaskFact, TaskKind
 from interlock.contracts.topics import Topic
 
 
@@ -42,7 +42,9 @@ class TaskSubmitted(Fact):
 class TaskAuthenticated(TaskFact):
     """Who asks is proven: `identity` is a JWS by the door that checked (DESIGN §6).
 
-    `arguments` is the exact JSON text that `task.request_digest` covers.
+    In round 0 this is the request; each input given to the task is the next round, and brings the
+    request's arguments along. `arguments` and `given` are the exact JSON text that
+    `task.request_digest` covers.
     """
 
     type = "interlock.task.authenticated.v1"
@@ -50,6 +52,10 @@ class TaskAuthenticated(TaskFact):
 
     arguments: str
     identity: str
+    given: str | None = None
+    """The input of a later round: a JSON object of answers by the keys of what was asked for (MCP
+    2026-07-28, `inputResponses`). None in round 0."""
+    client: Client = NO_CLIENT
 
 
 class CallAuthorized(TaskFact):
@@ -60,6 +66,27 @@ class CallAuthorized(TaskFact):
 
     arguments: str
     grant: str
+    given: str | None = None
+    """As in `TaskAuthenticated`."""
+    client: Client = NO_CLIENT
+
+
+class InputDenied(TaskFact):
+    """A later round of an authorized task may not run: its next authority must end it as denied.
+
+    Its members are those of `TaskDenied`.
+    """
+
+    type = "interlock.task.input_denied.v1"
+    topic = Topic.TASK_AUTHORIZED_CALL
+
+    code: str
+    reason: str
+    because: tuple[PolicyId, ...] = ()
+    missing: tuple[str, ...] = ()
+    policy_version: int
+    decision_id: str
+    by: Principal | None = None
 
 
 class AuthorizationExpired(TaskFact):

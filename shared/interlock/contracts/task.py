@@ -93,17 +93,39 @@ class Task(Model):
         return self.principal.tenant
 
 
+class Client(Model):
+    """What a caller's MCP client said of itself with its request, for the upstream to know.
+
+    It gives no right. An upstream must not ask for what the client did not declare (MCP
+    2026-07-28, "Capabilities").
+    """
+
+    capabilities: str = "{}"
+    """`ClientCapabilities`, exact JSON text of an object."""
+    log_level: str | None = None
+    """The least severe log message (RFC 5424) that it wants to be told; None: none at all."""
+
+
+NO_CLIENT = Client()
+"""Nobody who could be asked for anything while the task runs."""
+
+
 def digest_of(text: str | bytes) -> Digest:
     """SHA-256 of exactly these bytes."""
     return Digest(sha256(text.encode() if isinstance(text, str) else text).hexdigest())
 
 
-def request_digest(kind: TaskKind, server: str, tool: str | None, arguments: str) -> Digest:
-    """What a request is: its kind, its target and the exact JSON text of its arguments.
+def request_digest(
+    kind: TaskKind, server: str, tool: str | None, arguments: str, given: str | None = None
+) -> Digest:
+    """What a request is: its kind, its target, the exact JSON text of its arguments and, in a
+    later round, of the input that was given.
 
     Each part is length-prefixed (UTF-8 bytes), so no two requests share an encoding.
     """
     parts = [part.encode() for part in (kind.value, server, tool or "", arguments)]
+    if given is not None:
+        parts.append(given.encode())
     return Digest(sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest())
 
 

@@ -249,9 +249,13 @@ def verify_grant(trust: Trust, statement: str, task: Task) -> Grant:
         raise Forged(f"the grant of task `{task.id}` lacks a claim") from None
 
 
-def require_arguments(task: Task, arguments: str) -> None:
-    """`Forged` unless `task.request_digest` covers exactly this JSON text."""
-    if request_digest(task.kind, task.server, task.tool, arguments) != task.request_digest:
+def require_arguments(task: Task, arguments: str, given: str | None = None) -> None:
+    """`Forged` unless `task.request_digest` covers exactly this JSON text, and input is what a
+    later round has and round 0 has not."""
+    if (given is None) != (task.round == 0):
+        raise Forged(f"task `{task.id}` has input in round `{task.round}`, or lacks it there")
+    digest = request_digest(task.kind, task.server, task.tool, arguments, given)
+    if digest != task.request_digest:
         raise Forged(f"the arguments of task `{task.id}` are not those that its digest covers")
 
 

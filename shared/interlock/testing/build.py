@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Fact)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEYRING = Keyring({"test": b"a key that only tests know, 32 b."})
 ARGUMENTS = '{"query":"acme"}'
+ASKED = '{"sure":{"method":"elicitation/create","params":{"message":"sure?"}}}'
 
 
 def noon() -> datetime:
@@ -92,6 +93,17 @@ def authorized(
     return requests.CallAuthorized(task=_task(of), arguments=arguments, grant=grant)
 
 
+def input_denied(of: Task | str = "task-1") -> requests.InputDenied:
+    return requests.InputDenied(
+        task=_task(of),
+        code="denied",
+        reason="the amount is too high",
+        because=(PolicyId("no-large-amounts"),),
+        policy_version=1,
+        decision_id="decision-1",
+    )
+
+
 def cancel_requested(of: Task | str = "task-1") -> requests.CancelRequested:
     return requests.CancelRequested(task=_task(of), by=person(), reason="no longer needed")
 
@@ -147,6 +159,17 @@ def started(of: Task | str = "task-1", number: int = 1) -> outcomes.TaskStarted:
 
 def progressed(of: Task | str = "task-1", number: int = 1, seq: int = 1) -> outcomes.TaskProgressed:
     return outcomes.TaskProgressed(task=_task(of), attempt=number, seq=seq, message="half-way")
+
+
+def logged(of: Task | str = "task-1", number: int = 1, seq: int = 1) -> outcomes.TaskLogged:
+    entry = '{"level":"info","data":"half-way"}'
+    return outcomes.TaskLogged(task=_task(of), attempt=number, seq=seq, entry=entry)
+
+
+def input_required(
+    of: Task | str = "task-1", number: int = 1, seq: int = 1, requests: str = ASKED
+) -> outcomes.TaskInputRequired:
+    return outcomes.TaskInputRequired(task=_task(of), attempt=number, seq=seq, requests=requests)
 
 
 def succeeded(of: Task | str = "task-1", result: str = '{"content":[]}') -> outcomes.TaskSucceeded:
