@@ -18,6 +18,7 @@ from interlock.contracts.message import Fact
 from interlock.contracts.requests import CallAuthorized
 from interlock.contracts.task import Principal, PrincipalKind, TaskFact
 from interlock.contracts.topics import Topic
+from interlock.contracts.upstream_events import UpstreamChanged
 from interlock.errors import InterlockError, Refused
 from interlock.identity.roles import DEFAULT_TENANT
 from interlock.ledger import NOBODY, Entry, keep, parts
@@ -160,6 +161,8 @@ def _inside(fact: Fact) -> dict[str, Any]:
         told |= _who(task.principal) | _course(fact)
     elif isinstance(fact, StateChanged):
         told = _who(fact.by)
+    elif isinstance(fact, UpstreamChanged):
+        told = {"server": fact.server}
     elif isinstance(fact, outcomes.DoorRefused):
         told = {"server": _optional(fact.server), "tool": _optional(fact.tool)}
         told |= _who(fact.principal) if fact.principal else {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interlock.contracts import changes, outcomes, requests
+from interlock.contracts import changes, outcomes, requests, upstream_events
 from interlock.contracts.message import Fact
 
 
@@ -38,6 +38,8 @@ MESSAGES = _by_type(
     outcomes.TaskUnknown,
     outcomes.TaskSettled,
     outcomes.DoorRefused,
+    upstream_events.UpstreamListChanged,
+    upstream_events.UpstreamResourceUpdated,
     changes.AgentRegistered,
     changes.AgentDisabled,
     changes.KeyCreated,

@@ -15,6 +15,7 @@ class Topic(StrEnum):
     TASK_AUTHORIZED_CALL = "task.authorized.call"
     TASK_CONTROL = "task.control"
     TASK_EVENTS = "task.events"
+    UPSTREAM_EVENTS = "upstream.events"
     STATE_CHANGED = "state.changed"
 
 
@@ -60,6 +61,9 @@ TOPOLOGY: Mapping[Topic, TopicSpec] = MappingProxyType(
         Topic.TASK_CONTROL: TopicSpec(frozenset({"gateway"}), ("policy", "invocation", "audit")),
         Topic.TASK_EVENTS: TopicSpec(
             frozenset(SERVICES) - {"audit"}, ("gateway", "registry", "audit")
+        ),
+        Topic.UPSTREAM_EVENTS: TopicSpec(
+            frozenset({"invocation"}), ("gateway", "registry", "audit")
         ),
         Topic.STATE_CHANGED: TopicSpec(frozenset(SERVICES), ("audit",)),
     }
