@@ -128,9 +128,9 @@ async def test_a_task_past_its_deadline_ends_as_expired_and_stays_so(opening: Op
     assert upstream.calls == []
 
 
-async def test_input_for_a_running_task_is_not_known_here(rig: Rig) -> None:
+async def test_a_later_round_without_input_is_forged(rig: Rig) -> None:
     await rig.send(authorized(task(round=1)))
-    assert (await parked(rig)).code == "unreadable"
+    assert (await parked(rig)).code == "forged"
 
 
 # -- cancel ----------------------------------------------------------------------------------------
