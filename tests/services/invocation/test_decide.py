@@ -13,6 +13,7 @@ from interlock.contracts.task import PrincipalKind, Task, TaskKind, digest_of
 from interlock.testing import build
 from services.invocation import decide
 from services.invocation.decide import Pulse
+from services.invocation.decide.looking import INSPECT_SECONDS
 from services.invocation.model import (
     Again,
     Call,
@@ -125,7 +126,7 @@ def test_an_inspection_calls_the_connection_in_its_arguments() -> None:
     )
     world = World(None, None, {})
     assert decide.look(looked, world, NOON) == Call(
-        StdioConnection(command="clock"), decide.INSPECT_SECONDS, True
+        StdioConnection(command="clock"), INSPECT_SECONDS, True
     )
     assert unfit(decide.look(replace(looked, arguments="{}"), world, NOON)).startswith("bad_arg")
 
