@@ -9,7 +9,7 @@ from urllib.parse import quote
 from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
-from interlock.contracts.task import Task, TaskEvent, TaskKind, TaskState
+from interlock.contracts.task import Client, Task, TaskEvent, TaskKind, TaskState
 from interlock.errors import InterlockError, Refused
 
 
@@ -47,6 +47,9 @@ class Snapshot:
     fact: TaskEvent | None = None
     """The highest in rank."""
     fact_id: str = ""
+    answers: str = ""
+    """What was answered so far of what the upstream asks: members of a JSON object, each with a
+    comma behind it."""
 
     @property
     def place(self) -> Place:
@@ -74,6 +77,22 @@ class Unpublished:
 
     place: Place
     raw: Raw
+    round: int = 0
+
+
+class Sent(NamedTuple):
+    """A request that the bus has: round 0, or input given later."""
+
+    place: Place
+    round: int = 0
+
+
+class Request(NamedTuple):
+    """What later rounds of a task bring along."""
+
+    arguments: str
+    """Exact JSON text."""
+    client: Client
 
 
 class Front(NamedTuple):

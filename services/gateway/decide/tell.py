@@ -13,6 +13,7 @@ from interlock.contracts.outcomes import (
     TaskDenied,
     TaskFailed,
     TaskHeld,
+    TaskInputRequired,
     TaskParked,
     TaskSettled,
     TaskSucceeded,
@@ -28,7 +29,7 @@ STATE_META = "dev.interlock/state"
 NOT_FOUND_BEFORE, INVALID_PARAMS = -32002, -32602
 """What a resource that is not there was up to 2025-11-25, and what it is now."""
 MISSING_CAPABILITY = -32021
-EXACT = ("result", "error")
+EXACT = ("result", "error", "requests", "entry")
 """Fields of facts that are JSON text already."""
 
 
@@ -197,6 +198,8 @@ def _pending(snapshot: Snapshot, what: str) -> str:
             return f"{what} waits for a person's approval{by} until `{until}`: {held.reason}"
         case TaskParked() as parked:
             return f"{what} is parked and waits for an operator: {parked.reason}"
+        case TaskInputRequired():
+            return f"{what} waits for input"
     waits = "is still running" if snapshot.state is TaskState.RUNNING else "has not started yet"
     return f"{what} {waits}"
 

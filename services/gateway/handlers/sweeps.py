@@ -11,7 +11,7 @@ from interlock.bus import Bus, Raw, Stamp
 from interlock.contracts.requests import DeadlinePassed
 from interlock.contracts.task import Task
 from interlock.errors import Unavailable
-from services.gateway.model import Place
+from services.gateway.model import Sent
 from services.gateway.store import Snapshots
 
 log = structlog.get_logger()
@@ -29,12 +29,12 @@ class Sweeps:
         self._bus = bus
         self._stamp = stamp
         self._now = now
-        self._confirmed: list[Place] = []
+        self._confirmed: list[Sent] = []
         self._some = asyncio.Event()
 
-    def confirmed(self, place: Place) -> None:
+    def confirmed(self, sent: Sent) -> None:
         """The bus has the task's request. It is noted later, for many at once."""
-        self._confirmed.append(place)
+        self._confirmed.append(sent)
         self._some.set()
 
     async def mark(self) -> None:
@@ -47,9 +47,9 @@ class Sweeps:
     async def mark_now(self) -> None:
         """Note what was confirmed so far. What cannot be noted is published once more."""
         self._some.clear()
-        places, self._confirmed = self._confirmed, []
-        if places:
-            await self._store.published(places)
+        requests, self._confirmed = self._confirmed, []
+        if requests:
+            await self._store.published(requests)
 
     async def republish(self) -> None:
         """Publish what was accepted and never confirmed, the same bytes, until cancelled."""
@@ -63,7 +63,7 @@ class Sweeps:
         found = await self._store.unpublished(self._now())
         if found:
             await self._bus.publish([one.raw for one in found])
-            await self._store.published([one.place for one in found])
+            await self._store.published([Sent(one.place, one.round) for one in found])
             log.info("tasks.republished", count=len(found))
         return len(found)
 

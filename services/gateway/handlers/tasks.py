@@ -16,7 +16,7 @@ from interlock.identity.tokens import Caller
 from services.gateway.decide import admit, merge, schema
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
-from services.gateway.model import Feature, Offer, Place, Snapshot
+from services.gateway.model import Feature, Offer, Place, Sent, Snapshot
 from services.gateway.store import Accepting, Snapshots
 
 
@@ -105,7 +105,7 @@ class Tasks:
             await self.store.watch(there.place)
             return there
         if await publish_now(self.bus, raw):
-            self.sweeps.confirmed(new.place)
+            self.sweeps.confirmed(Sent(new.place))
             return merge.published(new)
         return new
 

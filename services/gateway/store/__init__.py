@@ -1,7 +1,16 @@
 """Where snapshots live: what the gateway keeps promises with."""
 
 from services.gateway.store.memory import MemorySnapshots, Shared
-from services.gateway.store.port import Accepting, Applied, Snapshots
+from services.gateway.store.port import Accepting, Applied, Given, Giving, Snapshots
 from services.gateway.store.redis import RedisSnapshots
 
-__all__ = ["Accepting", "Applied", "MemorySnapshots", "RedisSnapshots", "Shared", "Snapshots"]
+__all__ = [
+    "Accepting",
+    "Applied",
+    "Given",
+    "Giving",
+    "MemorySnapshots",
+    "RedisSnapshots",
+    "Shared",
+    "Snapshots",
+]

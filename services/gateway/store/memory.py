@@ -2,21 +2,32 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.bus import Raw
 from interlock.contracts.task import Principal, Task
 from interlock.errors import Refused, Unavailable
 from services.gateway.decide import merge
+from services.gateway.decide.merge import Weight
 from services.gateway.decide.tell import facts_of
-from services.gateway.model import Happened, Milestone, Place, Snapshot, Unpublished
+from services.gateway.model import (
+    Happened,
+    Milestone,
+    Place,
+    Request,
+    Sent,
+    Snapshot,
+    Unpublished,
+)
 from services.gateway.store.port import (
     GRACE,
     MOST_PROGRESS,
     REPUBLISH_AFTER,
     Accepting,
     Applied,
+    Given,
+    Giving,
     Wake,
 )
 
@@ -25,6 +36,11 @@ from services.gateway.store.port import (
 class _Kept:
     snapshot: Snapshot | None = None
     raw: Raw | None = None
+    digest: str = ""
+    round: int = 0
+    request: Request | None = None
+    given: dict[int, str] = field(default_factory=dict)
+    answered: set[tuple[int, str]] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
     log: list[Milestone] = field(default_factory=list)
     doors: set[str] = field(default_factory=set)
@@ -55,26 +71,58 @@ class MemorySnapshots:
 
     async def accept(self, new: Accepting) -> Snapshot | None:
         snapshot = new.snapshot
-        there = self._shared.kept(snapshot.place).snapshot
+        kept = self._shared.kept(snapshot.place)
+        there = kept.snapshot
         if there is not None:
-            if there.task.request_digest != snapshot.task.request_digest:
+            if kept.digest != snapshot.task.request_digest:
                 raise conflict(there)
             return there
         self._shared.tasks[snapshot.place] = _Kept(
             snapshot=snapshot,
             raw=new.raw,
+            digest=snapshot.task.request_digest,
+            request=new.request,
             doors={self._replica},
             publish_at=snapshot.created_at + timedelta(seconds=REPUBLISH_AFTER),
             ask_at=snapshot.task.deadline + timedelta(seconds=GRACE),
         )
         return None
 
-    async def published(self, places: Sequence[Place]) -> None:
-        for place in places:
+    async def published(self, requests: Sequence[Sent]) -> None:
+        for place, round_ in requests:
             kept = self._shared.kept(place)
+            if kept.round != round_:
+                continue
             kept.raw = kept.publish_at = None
             if kept.snapshot is not None:
                 kept.snapshot = merge.published(kept.snapshot)
+
+    async def request(self, place: Place) -> Request | None:
+        return self._shared.kept(place).request
+
+    async def answer(self, asked: Snapshot, answers: Sequence[tuple[str, str]]) -> Snapshot | None:
+        kept = self._shared.kept(asked.place)
+        if kept.snapshot is None or kept.snapshot.rank != asked.rank:
+            return None
+        for key, text in answers:
+            if (asked.task.round, key) not in kept.answered:
+                kept.answered.add((asked.task.round, key))
+                more = kept.snapshot.answers + merge.member(key, text)
+                kept.snapshot = replace(kept.snapshot, answers=more)
+        return replace(asked, answers=kept.snapshot.answers)
+
+    async def give(self, new: Giving) -> Given:
+        kept, round_ = self._shared.kept(new.asked.place), new.task.round
+        if round_ in kept.given:
+            same = kept.given[round_] == new.task.request_digest
+            return Given.KNOWN if same else Given.OTHER
+        if kept.snapshot is None or kept.snapshot.rank != new.asked.rank:
+            return Given.PASSED
+        kept.given[round_] = new.task.request_digest
+        kept.snapshot = merge.given(kept.snapshot, new.task, new.now)
+        kept.raw, kept.round = new.raw, round_
+        kept.publish_at = new.now + timedelta(seconds=REPUBLISH_AFTER)
+        return Given.TAKEN
 
     async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
         return [self._project(event) for event in events]
@@ -85,13 +133,17 @@ class MemorySnapshots:
         if event.id in kept.known:
             return Applied.DROPPED
         kept.known.add(event.id)
-        before, progress = kept.snapshot, merge.tells_progress(event.fact)
-        if progress and before is not None and merge.rank_of(event.fact) < before.rank:
+        before, weight = kept.snapshot, merge.weight_of(event.fact)
+        rank = merge.rank_of(event.fact)
+        if weight is Weight.PROGRESS and before is not None and rank < before.rank:
             return Applied.DROPPED
         if before is None:
+            kept.digest = event.fact.task.request_digest
             kept.ask_at = event.fact.task.deadline + timedelta(seconds=GRACE)
         after = kept.snapshot = merge.merge(before, event)
-        if not (progress and len(kept.log) >= MOST_PROGRESS):
+        if after.final:
+            kept.request = None
+        if not (weight and len(kept.log) >= MOST_PROGRESS):
             kept.log.append(
                 Milestone(len(kept.log) + 1, event.fact.type, event.time, facts_of(event.fact))
             )
@@ -122,7 +174,7 @@ class MemorySnapshots:
         for place, kept in self._shared.tasks.items():
             if kept.raw is not None and kept.publish_at is not None and kept.publish_at <= now:
                 kept.publish_at = now + timedelta(seconds=REPUBLISH_AFTER)
-                due.append(Unpublished(place, kept.raw))
+                due.append(Unpublished(place, kept.raw, kept.round))
         return due
 
     async def overdue(self, now: datetime) -> Sequence[Task]:

@@ -8,7 +8,15 @@ from typing import Protocol
 
 from interlock.bus import Raw
 from interlock.contracts.task import Principal, Task
-from services.gateway.model import Happened, Milestone, Place, Snapshot, Unpublished
+from services.gateway.model import (
+    Happened,
+    Milestone,
+    Place,
+    Request,
+    Sent,
+    Snapshot,
+    Unpublished,
+)
 
 Wake = Callable[[Place], None]
 """Told of a task that another replica knows news of."""
@@ -28,6 +36,32 @@ class Accepting:
 
     snapshot: Snapshot
     raw: Raw
+    request: Request | None = None
+    """Kept until the end, where the client may be asked for something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Giving:
+    """A task's input, and its message as it must go out."""
+
+    asked: Snapshot
+    """The task as it was when it asked."""
+    task: Task
+    """Its header in the new round."""
+    raw: Raw
+    now: datetime
+
+
+class Given(IntEnum):
+    """What became of input."""
+
+    TAKEN = 0
+    KNOWN = 1
+    """It was given before, the same."""
+    OTHER = 2
+    """Other input was given before."""
+    PASSED = 3
+    """Nobody asks for it any more."""
 
 
 class Applied(IntEnum):
@@ -51,8 +85,20 @@ class Snapshots(Protocol):
         nothing was written; `Unsure` where that is not known.
         """
 
-    async def published(self, places: Sequence[Place]) -> None:
-        """The bus has these requests."""
+    async def published(self, requests: Sequence[Sent]) -> None:
+        """The bus has these."""
+
+    async def request(self, place: Place) -> Request | None:
+        """What later rounds bring along; None where nobody can be asked, or the task has ended."""
+
+    async def answer(self, asked: Snapshot, answers: Sequence[tuple[str, str]]) -> Snapshot | None:
+        """Add answers (key, JSON text) to what a task asks, the first of each key for good.
+
+        Returns the task with all that there are; None where it does not stand like that any more.
+        """
+
+    async def give(self, new: Giving) -> Given:
+        """Write a round's input down, once; like `accept` it is accepted then."""
 
     async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
         """Merge facts, each once, and announce what is new to the replicas that wait for it."""

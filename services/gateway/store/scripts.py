@@ -3,10 +3,12 @@ the two to each other.
 
 A snapshot is a hash: `digest` (of the request), `task` (JSON, where the door took it in), `state`,
 `rank`, `type`, `fact_id`, `fact` (the standing fact's body), `created`, `updated`, `doors`
-(replicas that wait, each before a comma), `out_attributes` and `out_body` (the request until the
-bus has it), and `e:<id>` for every event that was merged. Its log is a list beside it. Each script
-begins with `#!lua`: then Redis refuses it when memory is full, before it did anything. One node
-holds all keys, so those named by a member of an index are not in KEYS.
+(replicas that wait, each before a comma), `out_round`, `out_attributes` and `out_body` (the request
+until the bus has it), and `e:<id>` for every event that was merged. Until the end there are also
+`arguments` and `client` (what later rounds bring along), `answers` (to what is asked now),
+`in:<round>:<key>` for each, and `given:<round>` (the digest of a round's input). Its log is a list
+beside it. Each script begins with `#!lua`: then Redis refuses it when memory is full, before it did
+anything. One node holds all keys, so those named by a member of an index are not in KEYS.
 """
 
 ACCEPT = """#!lua
@@ -27,7 +29,7 @@ return 0
 
 PROJECT = """#!lua
 -- KEYS: hash, log, deadlines, principal's index.
--- ARGV: event id, rank, state, type, time, body, 1 for progress, digest, member, ask ms,
+-- ARGV: event id, rank, state, type, time, body, weight (`merge.Weight`), digest, member, ask ms,
 --   created ms, task id, own replica, prefix of channels, ms to keep, rank of ends, most progress,
 --   body for the log.
 if redis.call('HSETNX', KEYS[1], 'e:' .. ARGV[1], 1) == 0 then return 0 end
@@ -51,6 +53,7 @@ if ARGV[7] == '0' or redis.call('LLEN', KEYS[2]) < tonumber(ARGV[17]) then
 end
 if rank >= ARGV[16] then
   redis.call('ZREM', KEYS[3], ARGV[9])
+  redis.call('HDEL', KEYS[1], 'arguments', 'client')
   redis.call('PEXPIRE', KEYS[1], ARGV[15])
   redis.call('PEXPIRE', KEYS[2], ARGV[15])
 end
@@ -61,18 +64,47 @@ return applied
 """
 
 PUBLISHED = """#!lua
--- KEYS: unpublished. ARGV: prefix of tasks, rank and state of what is submitted, member...
-for at = 4, #ARGV do
-  redis.call('ZREM', KEYS[1], ARGV[at])
+-- KEYS: unpublished. ARGV: prefix of tasks, rank and state of what is submitted, then member and
+--   round of each. What a later round left to be published is not this one's.
+for at = 4, #ARGV, 2 do
   local tenant, id = string.match(ARGV[at], '^([^/]*)/(.*)$')
   local hash = ARGV[1] .. tenant .. ':task:' .. id
-  local rank = redis.call('HGET', hash, 'rank')
-  if rank then
+  local now = redis.call('HMGET', hash, 'rank', 'out_round')
+  if (now[2] or '0') == ARGV[at + 1] then
+    redis.call('ZREM', KEYS[1], ARGV[at])
     redis.call('HDEL', hash, 'out_attributes', 'out_body')
-    if rank < ARGV[2] then redis.call('HSET', hash, 'rank', ARGV[2], 'state', ARGV[3]) end
+    if now[1] and now[1] < ARGV[2] then
+      redis.call('HSET', hash, 'rank', ARGV[2], 'state', ARGV[3])
+    end
   end
 end
 return 1
+"""
+
+ANSWER = """#!lua
+-- KEYS: hash. ARGV: rank that must stand, round, then key and member of each answer.
+if redis.call('HGET', KEYS[1], 'rank') ~= ARGV[1] then return false end
+local answers = redis.call('HGET', KEYS[1], 'answers') or ''
+for at = 3, #ARGV, 2 do
+  if redis.call('HSETNX', KEYS[1], 'in:' .. ARGV[2] .. ':' .. ARGV[at], 1) == 1 then
+    answers = answers .. ARGV[at + 1]
+  end
+end
+redis.call('HSET', KEYS[1], 'answers', answers)
+return answers
+"""
+
+GIVE = """#!lua
+-- KEYS: hash, unpublished. ARGV: rank that must stand, round, digest, member, publish again ms,
+--   field, value...
+local given = redis.call('HGET', KEYS[1], 'given:' .. ARGV[2])
+if given == ARGV[3] then return 1 end
+if given then return 2 end
+if redis.call('HGET', KEYS[1], 'rank') ~= ARGV[1] then return 3 end
+redis.call('HDEL', KEYS[1], 'type', 'fact_id', 'fact', 'answers')
+redis.call('HSET', KEYS[1], 'given:' .. ARGV[2], ARGV[3], 'out_round', ARGV[2], unpack(ARGV, 6))
+redis.call('ZADD', KEYS[2], ARGV[5], ARGV[4])
+return 0
 """
 
 WATCH = """#!lua

@@ -53,6 +53,12 @@ LADDER: list[tuple[TaskEvent, TaskState]] = [
     (build.progressed(number=1, seq=1), TaskState.RUNNING),
     (build.progressed(number=1, seq=2), TaskState.RUNNING),
     (build.started(number=2), TaskState.RUNNING),
+    (build.input_required(number=2, seq=3), TaskState.INPUT_REQUIRED),
+    (build.accepted(build.task(round=1)), TaskState.SUBMITTED),
+    (build.held(build.task(round=1)), TaskState.HELD),
+    (build.started(build.task(round=1), number=3), TaskState.RUNNING),
+    (build.progressed(build.task(round=1), number=3, seq=1), TaskState.RUNNING),
+    (build.held(build.task(round=12)), TaskState.HELD),
     (build.unknown(), TaskState.UNKNOWN),
     (settled(), TaskState.SUCCEEDED),
 ]
@@ -86,6 +92,23 @@ def test_a_task_whose_request_the_bus_has_is_submitted_unless_more_is_known() ->
     assert merge.published(after(build.held())).state is TaskState.HELD
 
 
+def test_input_that_was_given_stands_until_somebody_speaks_for_it() -> None:
+    asked = after(build.input_required(number=9, seq=9))
+    given = merge.given(asked, build.task(round=1), NOON)
+    assert (given.state, given.fact, given.task.round) == (TaskState.SUBMITTED, None, 1)
+    again = merge.merge(given, happened(build.input_required(number=9, seq=9), 3))
+    assert again.state is TaskState.SUBMITTED
+    held = merge.merge(given, happened(build.held(build.task(round=1)), 4))
+    assert held.state is TaskState.HELD
+
+
+def test_what_an_upstream_logs_changes_nothing_about_where_the_task_stands() -> None:
+    for fact, state in LADDER:
+        assert after(fact, build.logged()).state is state
+        assert after(build.logged(), fact).fact == fact
+    assert merge.merge(None, happened(build.logged())).state is TaskState.RUNNING
+
+
 def test_a_task_may_be_known_by_any_of_its_facts_first() -> None:
     snapshot = merge.merge(None, happened(build.held(), 5))
     assert snapshot.state is TaskState.HELD
@@ -93,14 +116,23 @@ def test_a_task_may_be_known_by_any_of_its_facts_first() -> None:
 
 
 def test_ranks_sort_as_text_like_their_numbers() -> None:
-    ranks = [merge.rank_of(build.progressed(number=n, seq=s)) for n in (2, 10) for s in (9, 100)]
+    ranks = [
+        merge.rank_of(build.progressed(build.task(round=r), number=n, seq=s))
+        for r in (0, 2, 10)
+        for n in (2, 10)
+        for s in (9, 100)
+    ]
     assert ranks == sorted(ranks)
 
 
 FACTS = st.one_of(
     st.sampled_from([fact for fact, _ in LADDER[:-2]]),
+    st.just(build.logged()),
     st.builds(
-        lambda number, seq: build.progressed(number=number, seq=seq),
+        lambda round_, number, seq: build.progressed(
+            build.task(round=round_), number=number, seq=seq
+        ),
+        st.integers(0, 3),
         st.integers(1, 20),
         st.integers(0, 2000),
     ),

@@ -9,6 +9,7 @@ from interlock.testing import build
 from interlock.testing.build import KEYRING, NOON, noon
 from services.gateway.decide import merge
 from services.gateway.handlers.sweeps import Sweeps
+from services.gateway.model import Sent
 from services.gateway.store import Accepting, MemorySnapshots, Shared
 
 
@@ -41,7 +42,7 @@ async def test_what_is_confirmed_is_noted_for_many_at_once_and_not_sent_again() 
     store, bus, clock = MemorySnapshots(Shared(), "a"), MemoryBus(KEYRING, noon), Clock()
     new = await accepted(store)
     sweeps = Sweeps(store, bus, Stamp("gateway", KEYRING, noon), clock)
-    sweeps.confirmed(new.snapshot.place)
+    sweeps.confirmed(Sent(new.snapshot.place))
     await sweeps.mark_now()
     clock.time += timedelta(seconds=5)
     assert await sweeps.republish_now() == 0

@@ -1,19 +1,29 @@
 """What every store of snapshots promises."""
 
 import asyncio
+import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from interlock.contracts.ids import Digest, TaskId
-from interlock.contracts.task import TaskEvent, TaskState
+from interlock.contracts.task import Client, TaskEvent, TaskState
 from interlock.errors import Refused
 from interlock.testing import build
 from interlock.testing.build import NOON
 from services.gateway.decide import merge
-from services.gateway.model import Happened, Place
-from services.gateway.store import Accepting, Applied, MemorySnapshots, Shared, Snapshots
+from services.gateway.model import Happened, Place, Request, Sent, Snapshot
+from services.gateway.store import (
+    Accepting,
+    Applied,
+    Given,
+    Giving,
+    MemorySnapshots,
+    Shared,
+    Snapshots,
+)
 from tests.services.gateway.decide.test_merge import LADDER, happened
 from tests.services.gateway.store.conftest import Replica
 
@@ -86,18 +96,76 @@ async def test_a_request_is_unpublished_until_it_is_confirmed(replica: Replica) 
     (found,) = await store.unpublished(later)
     assert (found.place, found.raw) == (PLACE, new.raw)
     assert await replica("b").unpublished(later) == []
-    await store.published([PLACE])
+    await store.published([Sent(PLACE)])
     assert await store.unpublished(later + timedelta(seconds=10)) == []
     snapshot = await store.read(PLACE)
     assert snapshot is not None
     assert snapshot.state is TaskState.SUBMITTED
 
 
+CLIENT = Client(capabilities='{"elicitation":{}}')
+
+
+async def asking(store: Snapshots) -> Snapshot:
+    """A task that waits for input."""
+    await store.accept(replace(accepting(), request=Request('{"a":1}', CLIENT)))
+    await store.project([happened(build.input_required())])
+    snapshot = await store.read(PLACE)
+    assert snapshot is not None
+    return snapshot
+
+
+def giving(asked: Snapshot, digest: str = "1" * 64) -> Giving:
+    task = build.task("task-1", round=1, request_digest=Digest(digest))
+    raw = build.raw(build.authenticated(task))
+    return Giving(asked, task, raw, NOON + timedelta(seconds=1))
+
+
+async def test_input_is_taken_once_and_is_then_what_is_to_be_published(replica: Replica) -> None:
+    a, b = replica("a"), replica("b")
+    asked = await asking(a)
+    new = giving(asked)
+    taken = await asyncio.gather(*(one.give(new) for one in (a, b, a)))
+    assert sorted(taken) == [Given.TAKEN, Given.KNOWN, Given.KNOWN]
+    assert await b.give(giving(asked, "2" * 64)) is Given.OTHER
+    await a.published([Sent(PLACE)])  # round 0, noted late
+    (found,) = await a.unpublished(NOON + timedelta(seconds=10))
+    assert (found.raw, found.round) == (new.raw, 1)
+    assert await b.read(PLACE) == merge.given(asked, new.task, new.now)
+    await a.published([Sent(PLACE, 1)])
+    assert await a.unpublished(NOON + timedelta(seconds=30)) == []
+
+
+async def test_input_that_nobody_asks_for_any_more_is_not_taken(replica: Replica) -> None:
+    store = replica("a")
+    asked = await asking(store)
+    assert await store.request(PLACE) == Request('{"a":1}', CLIENT)
+    await store.project([happened(build.cancelled(), 2)])
+    assert await store.give(giving(asked)) is Given.PASSED
+    assert await store.answer(asked, [("sure", "1")]) is None
+    assert await store.request(PLACE) is None
+
+
+async def test_answers_add_up_and_the_first_of_each_key_stands(replica: Replica) -> None:
+    a, b = replica("a"), replica("b")
+    asked = await asking(a)
+    await asyncio.gather(a.answer(asked, [("x", "1")]), b.answer(asked, [("y", '{"z": 2}')]))
+    found = await b.answer(asked, [("x", "3")])
+    assert found is not None
+    assert json.loads("{" + found.answers[:-1] + "}") == {"x": 1, "y": {"z": 2}}
+    assert await a.read(PLACE) == found
+    await a.give(giving(asked))
+    assert await a.answer(asked, [("z", "1")]) is None
+    later = await a.read(PLACE)
+    assert later is not None
+    assert later.answers == ""
+
+
 async def test_confirmation_takes_nothing_back(replica: Replica) -> None:
     store = replica("a")
     await store.accept(accepting())
     await store.project([happened(build.succeeded())])
-    await store.published([PLACE, Place("acme", "gone")])
+    await store.published([Sent(PLACE), Sent(Place("acme", "gone"))])
     snapshot = await store.read(PLACE)
     assert snapshot is not None
     assert snapshot.state is TaskState.SUCCEEDED
@@ -175,9 +243,10 @@ def history(seed: int) -> list[Happened]:
         fact, _ = chance.choice(LADDER)
         if chance.random() < 0.4:
             fact = build.progressed(number=chance.randint(1, 12), seq=chance.randint(0, 300))
-        moved: TaskEvent = fact.model_copy(
-            update={"task": build.task(f"task-{chance.randint(1, 2)}")}
-        )
+        if chance.random() < 0.1:
+            fact = build.logged(seq=chance.randint(0, 300))
+        task = build.task(f"task-{chance.randint(1, 2)}", round=fact.task.round)
+        moved: TaskEvent = fact.model_copy(update={"task": task})
         events.append(happened(moved, number))
     return chance.choices(events, k=len(events) * 2)
 

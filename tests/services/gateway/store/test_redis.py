@@ -9,7 +9,7 @@ import redis.asyncio as aioredis
 
 from interlock.errors import Unavailable
 from interlock.testing import build
-from services.gateway.model import Place, Unsure
+from services.gateway.model import Place, Sent, Unsure
 from services.gateway.store import RedisSnapshots
 from tests.services.gateway.decide.test_merge import happened
 from tests.services.gateway.store.test_promises import PLACE, accepting
@@ -97,7 +97,7 @@ async def test_a_confirmed_request_takes_no_more_room(client: aioredis.Redis) ->
     store = snapshots(client)
     await store.accept(accepting())
     assert await client.hexists("test:acme:task:task-1", "out_body")
-    await store.published([PLACE])
+    await store.published([Sent(PLACE)])
     assert not await client.hexists("test:acme:task:task-1", "out_body")
     await store.close()
 
