@@ -7,7 +7,7 @@ from enum import StrEnum
 from interlock.bus import Raw
 from interlock.contracts.access import PolicySetRecord
 from interlock.contracts.ids import Digest, TaskId
-from interlock.contracts.task import Task
+from interlock.contracts.task import NO_CLIENT, Client, Task
 from interlock.policy import Judgement
 
 Key = tuple[str, TaskId, int]
@@ -37,6 +37,12 @@ class Ask:
     roles: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     token_scopes: tuple[str, ...] = ()
+    given: str | None = None
+    """The input of a later round, exact JSON text."""
+    client: Client = NO_CLIENT
+    """Passed on, never judged."""
+    approval_id: str | None = None
+    """Of a person's approval of an earlier round, under which later ones are judged."""
 
 
 @dataclass(frozen=True)

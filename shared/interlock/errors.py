@@ -50,6 +50,12 @@ class Unreadable(InterlockError):
     code = "unreadable"
 
 
+class Early(InterlockError):
+    """A message came before what it builds on: tried again with delay, and parked in the end."""
+
+    code = "early"
+
+
 class Forged(Refused):
     """A message, statement or grant is not by whom it says. Parked, recorded, never believed."""
 

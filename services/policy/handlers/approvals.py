@@ -60,12 +60,12 @@ class Approvals:
         if decide.confirmed(row, ruling.judgement):
             after = replace(after, state=State.AUTHORIZED)
             approval = _approval(row, reply, "approved", after.policy_version, now)
-            grant = self.words.grant(after, ruling, ask.arguments, approval.id)
+            grant = self.words.grant(after, ruling, ask, approval.id)
             facts = [_approved(row, after, approval, reply), grant]
         else:
             answer = "voided" if after.state is State.HELD else "denied"
             approval = _approval(row, reply, answer, after.policy_version, now)
-            facts = [self.words.verdict(after, ruling, ask.arguments)]
+            facts = [self.words.verdict(after, ruling, ask)]
         return await self._answer(row, after, facts, approval)
 
     async def refuse(self, caller: decide.Caller, reply: Reply) -> Decision:

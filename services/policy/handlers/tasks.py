@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from interlock.bus import Effects, Envelope, Route, Together, on
+from interlock.bus import Effects, Envelope, Raw, Route, Together, on
 from interlock.contracts.outcomes import TaskCancelled
 from interlock.contracts.requests import (
     AuthorizationExpired,
@@ -53,28 +53,44 @@ class Tasks:
         ]
 
     async def judge(self, event: Envelope[TaskAuthenticated]) -> Effects:
-        """One decision per task and round: whatever is redelivered gets the first one's facts."""
-        task, arguments = event.body.task, event.body.arguments
-        identity = verify_identity(self._trust, event.body.identity, task)
-        require_arguments(task, arguments, event.body.given)
-        ask = Ask(arguments, identity.roles, identity.groups, identity.token_scopes)
-        row = await self._once(await self._decided(event, ask))
+        """One decision per task and round: whatever is redelivered gets the first one's facts.
+
+        A later round is judged together with the request, under its approval if there is one.
+        """
+        asked, task = event.body, event.body.task
+        identity = verify_identity(self._trust, asked.identity, task)
+        require_arguments(task, asked.arguments, asked.given)
+        ask = Ask(
+            asked.arguments,
+            identity.roles,
+            identity.groups,
+            identity.token_scopes,
+            asked.given,
+            asked.client,
+        )
+        if task.round > 0:
+            row = await self._once(await self._later(event, ask))
+        else:
+            row = await self._once(await self._decided(event, ask))
         _require_same(row, task)
         return row.facts
 
     async def cancel(self, event: Envelope[CancelRequested]) -> Effects:
-        """End a held task. One that has not come yet ends when it comes; others are not ours."""
+        """End a held task. One that has not come yet ends when it comes; others are not ours.
+
+        A later round is let go and nothing said: its task is the next authority's to end.
+        """
         asked = event.body
-        fact = TaskCancelled(task=asked.task, by=asked.by, reason=asked.reason)
         reason = asked.reason or f"cancelled by `{asked.by.label}`"
         row = decide.ended(asked.task, State.CANCELLED, "cancelled", reason, self._bench.now())
-        facts = self._words.raw(row, [fact], event.id, event.traceparent)
-        row = await self._once(replace(row, facts=facts))
+        row = await self._once(replace(row, facts=self._cancelled(row, event)))
         _require_same(row, asked.task)
-        while row.state is State.HELD:
-            after = _answered(row, State.CANCELLED, "cancelled", reason)
-            messages = self._words.raw(after, [fact], event.id, event.traceparent)
-            row = await self._answer(row, after, Answer(row, after, messages))
+        for held in await self._decisions.of(row.task.tenant, row.task.id):
+            row = held
+            while row.state is State.HELD:
+                after = _answered(row, State.CANCELLED, "cancelled", reason)
+                messages = self._cancelled(after, event)
+                row = await self._answer(row, after, Answer(row, after, messages))
         return ()
 
     async def expire(self, event: Envelope[DeadlinePassed]) -> Effects:
@@ -112,8 +128,24 @@ class Tasks:
         row = decide.decision(task, ruling.judgement, ask, now)
         if row.state is not State.AUTHORIZED:
             log.info(f"task.{row.state}", task_id=task.id, code=row.code, because=row.because)
-        facts = [self._words.verdict(row, ruling, ask.arguments)]
+        facts = [self._words.verdict(row, ruling, ask)]
         return replace(row, facts=self._words.raw(row, facts, event.id, event.traceparent))
+
+    async def _later(self, event: Envelope[TaskAuthenticated], ask: Ask) -> Decision:
+        task = event.body.task
+        rows = await self._decisions.of(task.tenant, task.id)
+        end = decide.require_round_of(rows, task, ask.arguments)
+        if end.state.ended:
+            return decide.ended_before(task, end, self._bench.now())
+        answers = await self._decisions.approvals(task.tenant, task.id)
+        approved = [one.id for one in answers if one.answer == "approved"]
+        return await self._decided(event, replace(ask, approval_id=(*approved, None)[0]))
+
+    def _cancelled(self, row: Decision, event: Envelope[CancelRequested]) -> tuple[Raw, ...]:
+        if row.task.round > 0:
+            return ()
+        fact = TaskCancelled(task=row.task, by=event.body.by, reason=event.body.reason)
+        return self._words.raw(row, [fact], event.id, event.traceparent)
 
     def _expired(
         self,
@@ -122,7 +154,7 @@ class Tasks:
         now: datetime,
     ) -> Decision:
         fact = decide.expired_fact(task)
-        row = decide.ended(task, State.FAILED, fact.code, fact.reason, now)
+        row = decide.ended(task, State.FAILED, "expired", decide.too_late(task), now)
         return replace(row, facts=self._words.raw(row, [fact], event.id, event.traceparent))
 
     async def _answer(self, before: Decision, after: Decision, answer: Answer) -> Decision:

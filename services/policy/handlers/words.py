@@ -8,7 +8,7 @@ from interlock.contracts.message import Fact
 from interlock.contracts.requests import CallAuthorized
 from interlock.identity.statements import Grant, Signer, sign_grant
 from services.policy import decide
-from services.policy.model import Decision, Ruling, State
+from services.policy.model import Ask, Decision, Ruling, State
 
 
 @dataclass(frozen=True)
@@ -18,27 +18,33 @@ class Words:
     stamp: Stamp
     signer: Signer
 
-    def verdict(self, row: Decision, ruling: Ruling, arguments: str) -> Fact:
+    def verdict(self, row: Decision, ruling: Ruling, ask: Ask) -> Fact:
         """What a judgement's decision states."""
         if row.state is State.AUTHORIZED:
-            return self.grant(row, ruling, arguments)
+            return self.grant(row, ruling, ask)
         if row.state is State.HELD:
             return decide.held_fact(row)
         return decide.denied_fact(row, ruling.judgement.missing)
 
     def grant(
-        self, row: Decision, ruling: Ruling, arguments: str, approval_id: str | None = None
+        self, row: Decision, ruling: Ruling, ask: Ask, approval_id: str | None = None
     ) -> CallAuthorized:
-        """The task may run: exactly these arguments of exactly this tool."""
+        """The task may run: exactly these arguments, and this input, of exactly this tool."""
         grant = Grant(
             task=row.task,
             policy_version=row.policy_version,
             decision_id=row.decision_id,
             tool_digest=ruling.tool_digest,
-            approval_id=approval_id,
+            approval_id=approval_id or ask.approval_id,
         )
         signed = sign_grant(self.signer, grant)
-        return CallAuthorized(task=row.task, arguments=arguments, grant=signed)
+        return CallAuthorized(
+            task=row.task,
+            arguments=ask.arguments,
+            grant=signed,
+            given=ask.given,
+            client=ask.client,
+        )
 
     def raw(
         self, row: Decision, facts: Sequence[Fact], cause: str, traceparent: str | None

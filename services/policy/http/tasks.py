@@ -45,7 +45,7 @@ class TaskDoor:
     async def held(self, request: Request) -> Response:
         """Held tasks: all for those who may read approvals, else those that the caller may answer.
 
-        With the exact arguments: that is what an approver approves.
+        With the exact arguments, and a later round's input: that is what an approver approves.
         """
         caller = await authenticate(request, self._tokens)
         rows = await self._approvals.held(caller.principal.tenant)
@@ -110,6 +110,7 @@ def _decision(row: Decision) -> dict[str, Any]:
 def _hold(row: Decision) -> dict[str, Any]:
     return _decision(row) | {
         "arguments": row.ask.arguments if row.ask else None,
+        "input": row.ask.given if row.ask else None,
         "digest": row.task.request_digest,
     }
 

@@ -1,7 +1,6 @@
 """Where decisions are kept: one row per tenant, task and round, decided once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,7 +8,7 @@ from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
 from interlock.bus import Raw
 from interlock.contracts.ids import TaskId
-from interlock.contracts.task import Task
+from interlock.contracts.task import Client, Task
 from interlock.contracts.topics import Topic
 from interlock.storage.database import Database
 from interlock.storage.hot import InsertNew
@@ -180,7 +179,7 @@ def _values(decision: Decision) -> dict[str, Any]:
         "approvers": decision.approvers,
         "decided_at": decision.decided_at,
         "expires_at": decision.expires_at,
-        "ask": None if decision.ask is None else asdict(decision.ask),
+        "ask": None if decision.ask is None else _ask_kept(decision.ask),
         "facts": _packed(decision.facts),
         "later": _packed(decision.later),
         "revision": decision.revision,
@@ -206,9 +205,19 @@ def _decision(row: Row[Any]) -> Decision:
     )
 
 
+def _ask_kept(ask: Ask) -> dict[str, Any]:
+    return vars(ask) | {"client": ask.client.model_dump()}
+
+
 def _ask(kept: dict[str, Any]) -> Ask:
     names = {name: tuple(kept[name]) for name in ("roles", "groups", "token_scopes")}
-    return Ask(arguments=kept["arguments"], **names)
+    return Ask(
+        arguments=kept["arguments"],
+        **names,
+        given=kept.get("given"),
+        client=Client(**kept.get("client", {})),
+        approval_id=kept.get("approval_id"),
+    )
 
 
 def _packed(facts: Sequence[Raw]) -> list[Any]:

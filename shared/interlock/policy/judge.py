@@ -49,17 +49,17 @@ class _Answer:
 def judge(loaded: LoadedPolicies, question: Question) -> Judgement:
     """Deny unless a policy permits; one forbid outweighs every permit; an error anywhere denies.
 
-    What only `context.approved` keeps from running is held.
+    What only `context.approved` keeps from running is held, unless a person approved it before.
     """
     try:
         asked = _Asked(target_of(question), _context(loaded, question))
     except Unrepresentable as error:
         return _denial(loaded, "unrepresentable", str(error))
-    plain = _Answer(loaded, question, asked, approved=False)
+    plain = _Answer(loaded, question, asked, approved=question.approved)
     if plain.allowed and not plain.errors:
         return Judgement(Verdict.ALLOW, loaded.version, plain.because)
     approved = plain
-    if not plain.errors:
+    if not plain.errors and not question.approved:
         approved = _Answer(loaded, question, asked, approved=True)
     if approved.errors:
         return _unsure(loaded, approved)
@@ -90,10 +90,12 @@ def may_ask(loaded: LoadedPolicies, question: Question) -> bool:
 
 
 def _context(loaded: LoadedPolicies, question: Question) -> str:
-    context = {
+    context: dict[str, object] = {
         "arguments": arguments_for_cedar(question.arguments),
         "tokenScopes": question.asker.token_scopes,
     }
+    if question.given is not None:
+        context["input"] = arguments_for_cedar(question.given)
     if loaded.reads_now:
         moment = question.now.astimezone(UTC).replace(tzinfo=None)
         text = f"{moment.isoformat(timespec='milliseconds')}Z"

@@ -12,7 +12,7 @@ from interlock.contracts.ids import PolicyId
 from interlock.errors import Refused
 from interlock.policy.loaded import LoadedPolicies
 from interlock.policy.model import Rule
-from interlock.policy.shapes import Contradiction, arguments_type, reads
+from interlock.policy.shapes import ARGUMENTS, INPUT, Contradiction, reads, type_read
 from interlock.policy.source import Fault, Statement, statements
 
 BUILTIN = "builtin/"
@@ -97,7 +97,7 @@ def _statement(statement: Statement, default_id: str) -> tuple[Rule, pst.Templat
 
 def _validate(statement: Statement, policy: pst.Template) -> None:
     try:
-        schema = _schema(arguments_type(policy))
+        schema = _schema(type_read(policy, ARGUMENTS), type_read(policy, INPUT))
     except Contradiction as error:
         raise statement.fault(str(error)) from None
     for found in validate_policies(statement.text, schema).errors:
@@ -108,9 +108,10 @@ def _validate(statement: Statement, policy: pst.Template) -> None:
 
 
 @lru_cache(maxsize=256)
-def _schema(arguments: str) -> Schema:
+def _schema(arguments: str, given: str) -> Schema:
     text = (files("interlock.policy") / "interlock.cedarschema").read_text("utf-8")
-    return Schema.from_str(text.replace("type Arguments = {};", f"type Arguments = {arguments};"))
+    text = text.replace("type Arguments = {};", f"type Arguments = {arguments};")
+    return Schema.from_str(text.replace("type Input = {};", f"type Input = {given};"))
 
 
 def _rule(statement: Statement, policy: pst.Template, rule_id: PolicyId) -> Rule:

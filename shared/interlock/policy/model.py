@@ -41,6 +41,10 @@ class Question:
     tool: ToolRecord | None
     arguments: str
     now: datetime
+    given: str | None = None
+    """The input of a later round, exact JSON text of an object."""
+    approved: bool = False
+    """A person approved an earlier round of the task."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which arguments a policy reads, and as what: Cedar's validator wants their types declared.
+"""Which arguments and input a policy reads, and as what: Cedar's validator wants their types.
 
 Arguments differ from tool to tool, so each policy is checked against the names and types that it
 uses itself. At run time a value of another type is an evaluation error, which denies.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 
 from cedarpy import pst
 
-ROOT = pst.GetAttr(pst.Var("context"), "arguments")
+ARGUMENTS, INPUT = "arguments", "input"
+"""The attributes of the context whose types each policy declares by its use."""
 OF_LITERAL = {pst.BoolLit: "Bool", pst.LongLit: "Long", pst.StringLit: "String"}
 OF_RESULT = {"decimal": "decimal", "ip": "ipaddr", "datetime": "datetime", "duration": "duration"}
 OF_RESULT |= dict.fromkeys(("add", "sub", "mul", "neg"), "Long") | {"not": "Bool"}
@@ -57,12 +58,20 @@ class Node:
         return "{" + ", ".join(fields) + "}"
 
 
-def arguments_type(policy: pst.Template) -> str:
-    """The record type, in a Cedar schema, of the arguments that `policy` reads."""
-    root = Node()
+@dataclass(frozen=True)
+class Root:
+    """Where the arguments, or the input, begin."""
+
+    expr: pst.Expr
+    node: Node = field(default_factory=Node)
+
+
+def type_read(policy: pst.Template, attribute: str) -> str:
+    """The record type, in a Cedar schema, of what `policy` reads of `context.<attribute>`."""
+    root = Root(pst.GetAttr(pst.Var("context"), attribute))
     for clause in policy.clauses:
         _visit(root, clause.expr, "Bool")
-    return root.record()
+    return root.node.record()
 
 
 def reads(policy: pst.Template, attribute: str) -> bool:
@@ -88,7 +97,7 @@ def _children(expr: pst.Expr) -> tuple[pst.Expr, ...]:
     return tuple(one for one in found if isinstance(one, pst.Expr))
 
 
-def _visit(root: Node, expr: pst.Expr, wanted: str | None) -> None:
+def _visit(root: Root, expr: pst.Expr, wanted: str | None) -> None:
     """Note all arguments in `expr`, whose value is used as `wanted`."""
     node = _argument(root, expr)
     if node is not None:
@@ -144,10 +153,10 @@ def _element(of_set: str) -> str:
     return of_set.removeprefix("Set<").removesuffix(">")
 
 
-def _argument(root: Node, expr: pst.Expr) -> Node | None:
+def _argument(root: Root, expr: pst.Expr) -> Node | None:
     """The node of `context.arguments.….x`; None for any other expression."""
-    if expr == ROOT:
-        return root
+    if expr == root.expr:
+        return root.node
     if not isinstance(expr, pst.GetAttr):
         return None
     base = _argument(root, expr.base)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from interlock.testing.migrations import assert_migrations_match
 from services.policy.model import State
 from services.policy.store import METADATA
-from tests.services.policy.world import BIG, SMALL, World, asked, task
+from tests.services.policy.world import BIG, World, answered, asked, task
 
 
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
@@ -33,9 +33,8 @@ async def test_the_first_of_a_key_wins_within_a_batch_and_later(world: World) ->
 
 
 async def test_rounds_of_a_task_are_decisions_of_their_own(world: World) -> None:
-    next_round = task(arguments=SMALL, round=1)
     first = await world.tasks.judge(asked())
-    second = await world.tasks.judge(asked(next_round))
+    second = await world.tasks.judge(answered())
     assert [row.task.round for row in await world.decisions.of("acme", task().id)] == [0, 1]
     assert first[0].id != second[0].id  # type: ignore[union-attr]  # raw messages
 

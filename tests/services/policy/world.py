@@ -10,7 +10,7 @@ from joserfc.jwk import OKPKey
 from interlock.bus import Envelope, Raw, Stamp
 from interlock.contracts.message import Fact
 from interlock.contracts.requests import TaskAuthenticated
-from interlock.contracts.task import Principal, Task, TaskKind, request_digest
+from interlock.contracts.task import NO_CLIENT, Client, Principal, Task, TaskKind, request_digest
 from interlock.identity.caller import Caller
 from interlock.identity.statements import Identity, Signer, Trust, sign_identity
 from interlock.state import CATALOGUE, POLICY
@@ -43,6 +43,7 @@ when { context.arguments has rows && context.arguments.rows > 10000 }
 unless { context.approved };
 """
 SMALL, BIG = '{"rows":5}', '{"rows":50000}'
+YES = '{"sure":{"action":"accept","content":{"rows":5}}}'
 MANAGER = build.person("maria")
 
 
@@ -138,6 +139,23 @@ def asked(
     identity = sign_identity(SIGNERS[by], Identity.of(wanted, **token))
     fact = build.authenticated(wanted, arguments, identity)
     return build.sent(fact, by, event_id=event_id)
+
+
+def answered(
+    given: str = YES,
+    arguments: str = SMALL,
+    number: int = 1,
+    *,
+    of: Task | None = None,
+    client: Client = NO_CLIENT,
+) -> Envelope[TaskAuthenticated]:
+    """Input given to the task: its round `number`."""
+    first = of or task(arguments=arguments)
+    digest = request_digest(first.kind, first.server, first.tool, arguments, given)
+    later = first.model_copy(update={"round": number, "request_digest": digest})
+    identity = sign_identity(SIGNERS["gateway"], Identity.of(later))
+    fact = build.authenticated(later, arguments, identity)
+    return build.sent(fact.model_copy(update={"given": given, "client": client}), "gateway")
 
 
 def caller(who: Principal = MANAGER, *roles: str) -> Caller:

@@ -1,0 +1,61 @@
+"""Every rule of policy beside Cedar's, as functions of their arguments."""
+
+from services.policy.decide.holds import (
+    Caller,
+    confirmed,
+    lapsed,
+    may_answer,
+    require_answerer,
+)
+from services.policy.decide.judging import (
+    decision,
+    decision_id,
+    denied_fact,
+    ended,
+    ended_before,
+    expired,
+    expired_fact,
+    held_fact,
+    hold_ends,
+    not_offered,
+    question,
+    require_round_of,
+    too_late,
+    tool_of,
+)
+from services.policy.decide.sets import (
+    require_name,
+    require_own,
+    with_permissions,
+    with_policies,
+    with_policy,
+    without_policy,
+)
+
+__all__ = [
+    "Caller",
+    "confirmed",
+    "decision",
+    "decision_id",
+    "denied_fact",
+    "ended",
+    "ended_before",
+    "expired",
+    "expired_fact",
+    "held_fact",
+    "hold_ends",
+    "lapsed",
+    "may_answer",
+    "not_offered",
+    "question",
+    "require_answerer",
+    "require_name",
+    "require_own",
+    "require_round_of",
+    "too_late",
+    "tool_of",
+    "with_permissions",
+    "with_policies",
+    "with_policy",
+    "without_policy",
+]
