@@ -18,6 +18,7 @@ from services.invocation.handlers import (
     Around,
     Ends,
     Intake,
+    Listening,
     Published,
     Settling,
     Watching,
@@ -26,7 +27,7 @@ from services.invocation.handlers import (
 from services.invocation.http import Door, routes
 from services.invocation.model import Limits
 from services.invocation.settings import Settings, read_commands
-from services.invocation.store import METADATA, Journal
+from services.invocation.store import METADATA, HeardStore, Journal
 
 LOOK_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
@@ -37,7 +38,8 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     """Invocation's parts. At the end, calls in hand may finish within the suite's drain time."""
     settings = Settings()
     commands = read_commands(settings.commands)
-    journal = Journal(await host.database(METADATA, durable=True))
+    database = await host.database(METADATA, durable=True)
+    journal = Journal(database)
     upstreams = Upstreams(
         commands=[StdioCommand(**dict(command)) for command in commands],
         guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
@@ -57,12 +59,16 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     )
     ends = Ends(around)
     worker = Worker(around, ends)
+    listening = Listening(around, HeardStore(database), monotonic, settings.look_seconds)
     door = Door(journal, Settling(around, ends), commands, host.tokens)
     try:
         yield Parts(
             http=routes(door),
             group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
-            background=_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
+            background=[
+                *_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
+                listening.run,
+            ],
             backlog=lambda: _backlog(host, journal),
             done=lambda: counted(host.metrics.calls),
         )

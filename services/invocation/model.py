@@ -1,13 +1,20 @@
 """The nouns of invocation: the journal's rows, leases on them, and how attempts end."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from interlock.contracts.access import AgentRecord, RevocationRecord
-from interlock.contracts.catalogue import Connection, ServerRecord
+from interlock.contracts.catalogue import (
+    Connection,
+    FeatureRecord,
+    Inspection,
+    ServerRecord,
+    ToolRecord,
+)
 from interlock.contracts.ids import Digest, EventId, TaskId
 from interlock.contracts.outcomes import (
     Attempt,
@@ -16,7 +23,8 @@ from interlock.contracts.outcomes import (
     TaskSucceeded,
     TaskUnknown,
 )
-from interlock.contracts.task import Principal, Task
+from interlock.contracts.task import Principal, Task, digest_of
+from interlock.contracts.upstream_events import UpstreamList
 
 Outcome = TaskSucceeded | TaskFailed | TaskCancelled | TaskUnknown
 Key = tuple[str, TaskId]
@@ -181,3 +189,73 @@ class Limits:
     lease_seconds: float = 3.0
     result_bytes: int = 1024 * 1024
     keep_days: float = 30.0
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The lease on listening to upstreams. Whoever takes it next has a higher `fence`."""
+
+    owner: str | None
+    fence: int
+    beat: int
+    """Grows while its owner lives."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What an upstream lists, by digest: whatever order it tells them in, and its keys."""
+
+    digests: Mapping[UpstreamList, Digest]
+
+    @classmethod
+    def seen(cls, found: Inspection) -> "Lists":
+        """As a look has found them."""
+        return cls.of(found.tools, found.prompts, (*found.resources, *found.templates))
+
+    @classmethod
+    def pinned(cls, record: ServerRecord) -> "Lists":
+        """As the catalogue has them."""
+        features = (*record.resources, *record.templates)
+        return cls.of(_texts(record.tools), _texts(record.prompts), _texts(features))
+
+    @classmethod
+    def of(cls, tools: Iterable[str], prompts: Iterable[str], resources: Iterable[str]) -> "Lists":
+        """Of definitions as JSON texts."""
+        made = (tools, prompts, resources)
+        kinds = (UpstreamList.TOOLS, UpstreamList.PROMPTS, UpstreamList.RESOURCES)
+        return cls({kind: _digest(texts) for kind, texts in zip(kinds, made, strict=True)})
+
+    @classmethod
+    def read(cls, text: str) -> "Lists":
+        """The other way of `text`; what a newer version knows beside them is not ours to tell."""
+        kinds = {kind.value for kind in UpstreamList}
+        told: dict[str, str] = json.loads(text)
+        return cls({UpstreamList(k): Digest(v) for k, v in told.items() if k in kinds})
+
+    def text(self) -> str:
+        """To be kept."""
+        return json.dumps(self.digests, sort_keys=True)
+
+    def differing(self, other: "Lists") -> frozenset[UpstreamList]:
+        """The lists that are not the same."""
+        return frozenset(
+            kind for kind in UpstreamList if self.digests.get(kind) != other.digests.get(kind)
+        )
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was last stated about an upstream."""
+
+    seq: int
+    """How many changes of its lists were stated."""
+    lists: Lists
+
+
+def _texts(records: Iterable[ToolRecord | FeatureRecord]) -> list[str]:
+    return [one.definition for one in records]
+
+
+def _digest(texts: Iterable[str]) -> Digest:
+    definitions = (json.dumps(json.loads(text), sort_keys=True) for text in texts)
+    return digest_of(json.dumps(sorted(definitions)))

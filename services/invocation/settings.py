@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """A lease ends when its holder gave no sign of life for so long."""
     result_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest result that can be delivered."""
+    look_seconds: float = Field(default=60.0, gt=0)
+    """How often the lists of each upstream are looked at, whatever it tells by itself."""
     keep_days: float = Field(default=30.0, ge=1)
     """How long ended tasks stay in the journal."""
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from interlock.bus import Group, Limits
 from interlock.contracts.task import TaskKind
+from interlock.contracts.upstream_events import UpstreamListChanged
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from services.registry.handlers import Registry, Toolsets
@@ -29,6 +30,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         signer=host.signer,
         now=host.now,
         inspect_within=timedelta(seconds=settings.inspect_seconds),
+        committed=relay.notify,
     )
 
     async def sweep() -> None:
@@ -42,16 +44,15 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             *routes(Door(registry, relay, host.tokens, settings.wait_limit)),
             *toolset_routes(ToolsetDoor(toolsets, relay, host.tokens)),
         ],
-        group=Group(
-            "registry", registry.routes(), wants=about_an_inspection, limits=Limits(linger=0.05)
-        ),
+        group=Group("registry", registry.routes(), wants=concerns_us, limits=Limits(linger=0.05)),
         background=[sweep],
     )
 
 
-def about_an_inspection(attributes: Mapping[str, str]) -> bool:
+def concerns_us(attributes: Mapping[str, str]) -> bool:
     """All but a few task events are about calls, which are no concern of the catalogue."""
-    return attributes.get("ce_taskkind") == TaskKind.INSPECT
+    looked = attributes.get("ce_taskkind") == TaskKind.INSPECT
+    return looked or attributes.get("ce_type") == UpstreamListChanged.type
 
 
 service = Service("registry", build)

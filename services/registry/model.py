@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from interlock.contracts.catalogue import Risk, ServerRecord, ToolRecord
 
@@ -17,6 +18,16 @@ class ToolChange:
     timeout_seconds: float | None = None
 
 
+class Looking(StrEnum):
+    """Whether an upstream is being looked at."""
+
+    NO = ""
+    ASKED = "asked"
+    """An inspection is under way."""
+    AGAIN = "again"
+    """One is, and its upstream has changed meanwhile: another follows."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A server as the registry knows it: what is published, and what is not yet believed."""
@@ -29,6 +40,7 @@ class Entry:
     inspect_task: str | None = None
     """The inspection under way or last ended; the end of an older one is ignored."""
     inspect_error: str | None = None
+    looking: Looking = Looking.NO
     revision: int = 0
     """Grows with each change; writers compare it."""
 

@@ -17,8 +17,10 @@ from services.gateway.model import Front
 
 MOST = 10_000
 """Streams in one process."""
-LOOK_SECONDS = 0.5
-"""As often as published state itself is looked at (DESIGN §2)."""
+LOOK_SECONDS = 0.1
+"""Between two looks at the versions; they are in memory. What has changed is told at once."""
+LOOKS = 5
+"""Looks at versions for one look at whose access has ended."""
 TOOLS, PROMPTS, RESOURCES = "tools", "prompts", "resources"
 
 
@@ -71,12 +73,14 @@ class Changes:
 
     async def run(self) -> None:
         """Look, until the process is told to stop; then let all streams end."""
-        versions = self._visible.versions
+        versions, looks = self._visible.versions, 0
         while not self._stopping.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._stopping.wait()
-            self._end(lambda one: not self._stands(one.caller))
+            looks += 1
+            if looks % LOOKS == 0:
+                self._end(lambda one: not self._stands(one.caller))
             if versions != self._visible.versions:
                 versions = self._visible.versions
                 self._look()

@@ -7,6 +7,8 @@ from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
 from services.invocation.clients.memory import MemoryUpstream
 from services.invocation.clients.port import (
     Connection,
+    Hear,
+    Notice,
     OnProgress,
     Reach,
     StdioCommand,
@@ -14,6 +16,7 @@ from services.invocation.clients.port import (
     UpstreamAnswer,
     UpstreamCall,
     UpstreamError,
+    Wanted,
 )
 from services.invocation.clients.upstreams import Upstreams
 
@@ -22,7 +25,9 @@ __all__ = [
     "PRIVATE",
     "AddressGuard",
     "Connection",
+    "Hear",
     "MemoryUpstream",
+    "Notice",
     "OnProgress",
     "Reach",
     "StdioCommand",
@@ -31,4 +36,5 @@ __all__ = [
     "UpstreamCall",
     "UpstreamError",
     "Upstreams",
+    "Wanted",
 ]

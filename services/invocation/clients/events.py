@@ -10,7 +10,9 @@ class TooLarge(Exception):
 class EventReader:
     """Bytes in, the data of each `message` event out."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, endless: bool = False) -> None:
+        """`endless`: only what one event takes counts, not what came before it."""
+        self._endless = endless
         self._rest = bytearray()
         self._read = 0
         self._data: list[bytes] = []
@@ -27,7 +29,10 @@ class EventReader:
         lines = bytes(self._rest).splitlines(keepends=True)
         # A last line without an end goes on; a last `\r` may be half of `\r\n`.
         self._rest = bytearray(b"" if lines[-1].endswith(b"\n") else lines.pop())
-        return [data for line in lines if (data := self._line(line.rstrip(b"\r\n"))) is not None]
+        found = [data for line in lines if (data := self._line(line.rstrip(b"\r\n"))) is not None]
+        if self._endless and not self._data:
+            self._read = len(self._rest)
+        return found
 
     def _line(self, line: bytes) -> bytes | None:
         if not line:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from interlock.contracts.catalogue import HttpConnection, Inspection, StdioConnection
+from interlock.contracts.upstream_events import UpstreamList
 from services.invocation.model import CALL
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
@@ -26,6 +27,26 @@ class Connection:
     def place(self) -> tuple[str, str, HttpConnection | StdioConnection]:
         """The upstream itself, whoever calls."""
         return self.tenant, self.server, self.at
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one wants to hear of an upstream."""
+
+    lists: frozenset[UpstreamList] = frozenset()
+    uris: frozenset[str] = frozenset()
+    """Resources."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What an upstream said unasked. An empty one: from now on it is heard."""
+
+    lists: frozenset[UpstreamList] = frozenset()
+    uri: str | None = None
+
+
+Hear = Callable[[Notice], None]
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,14 @@ class Upstream(Protocol):
 
     async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
         """What the server says about itself, and all that it offers, as it defines it."""
+        ...
+
+    async def listen(self, connection: Connection, wanted: Wanted, hear: Hear) -> None:
+        """Tell `hear` what the server says, until it ends that: then look, and listen again.
+
+        Nothing is repeated that was said before, and servers differ in what they honour. Returns at
+        once, and tells nothing, where the server cannot tell.
+        """
         ...
 
     async def close(self) -> None:

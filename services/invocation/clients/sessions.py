@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import structlog
 from mcp.client import ClientSession
+from mcp.client.session import IncomingMessage
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, Implementation, Request
+from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, Implementation, Request, ServerNotification
 from pydantic import TypeAdapter, ValidationError
 
 from interlock.contracts.catalogue import Inspection
@@ -69,7 +70,9 @@ class Session:
         self._handshake = handshake
         self._over = asyncio.Event()
         self._retired = False
-        self._line = line(self._over.set)
+        self._gone = asyncio.Event()
+        self._hearing: set[Callable[[ServerNotification], None]] = set()
+        self._line = line(self.end)
         self._ready: asyncio.Future[ClientSession] = loop.create_future()
         self._task = loop.create_task(self._own(), name=f"session {connection.server}")
         self._task.add_done_callback(self._left)
@@ -102,6 +105,24 @@ class Session:
         result = await self._request(request.method, params, request.on_progress)
         return answer_of(self._connection, Span(result, compact(result)))
 
+    @contextmanager
+    def hearing(self, told: Callable[[ServerNotification], None]) -> Iterator[None]:
+        """`told` is called with all that the server says unasked; meanwhile it is in use."""
+        self._hearing.add(told)
+        try:
+            with self._in_use():
+                yield
+        finally:
+            self._hearing.discard(told)
+
+    async def gone(self) -> None:
+        """Wait until it can be used no more."""
+        await self._gone.wait()
+
+    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The result of a request that is no task's."""
+        return await self._request(method, params)
+
     async def inspect(self) -> Inspection:
         """What the server says about itself, and all that it offers."""
         client = await self.opened()
@@ -116,11 +137,13 @@ class Session:
 
     def end(self) -> None:
         """Have it closed, by its own task."""
+        self._gone.set()
         self._over.set()
 
     def retire(self) -> None:
         """Have it closed once the calls that it carries have ended."""
         self._retired = True
+        self._gone.set()
         if not self.in_flight:
             self.end()
 
@@ -136,7 +159,7 @@ class Session:
         info = Implementation(name="interlock", version="1")
         async with (
             self._line.streams() as (reading, writing),
-            ClientSession(reading, writing, client_info=info) as client,
+            ClientSession(reading, writing, client_info=info, message_handler=self._told) as client,
         ):
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
@@ -151,6 +174,11 @@ class Session:
         if reason is not None:
             raise reason
 
+    async def _told(self, message: IncomingMessage) -> None:
+        if not isinstance(message, Exception):
+            for told in list(self._hearing):
+                told(message)
+
     async def _greet(self, client: ClientSession) -> None:
         if not self._handshake:
             with suppress(MCPError, RuntimeError, ValidationError):
@@ -160,6 +188,7 @@ class Session:
 
     def _left(self, task: "asyncio.Task[None]") -> None:
         self._over.set()
+        self._gone.set()
         self.ended = self._clock()
         error = None if task.cancelled() else task.exception()
         if not self._ready.done():

@@ -10,15 +10,18 @@ from services.invocation.clients.address import AddressGuard
 from services.invocation.clients.dial import open_pool
 from services.invocation.clients.inspecting import inspection_of
 from services.invocation.clients.lean import VERSION, LeanClient
+from services.invocation.clients.listening import HttpListener, listen_in_session
 from services.invocation.clients.pool import Sessions
 from services.invocation.clients.port import (
     Connection,
+    Hear,
     StdioCommand,
     UpstreamAnswer,
     UpstreamCall,
     UpstreamError,
+    Wanted,
 )
-from services.invocation.clients.sessions import Session
+from services.invocation.clients.sessions import OPEN_SECONDS, Session
 from services.invocation.clients.text import Span
 
 PER_HOST = 100
@@ -40,6 +43,7 @@ class Upstreams:
     ) -> None:
         self._http = open_pool(guard or AddressGuard(), per_host)
         self._lean = LeanClient(self._http)
+        self._listener = HttpListener(self._http)
         self._sessions = Sessions(self._http, commands)
         self._modern: dict[object, bool] = {}
 
@@ -71,6 +75,22 @@ class Upstreams:
                 return await (await self._session(connection)).inspect()
         except TimeoutError:
             raise faults.late(connection, True, seconds).unsent() from None
+
+    async def listen(self, connection: Connection, wanted: Wanted, hear: Hear) -> None:
+        """As the port says."""
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                client = await self._client(connection, OPEN_SECONDS)
+        except TimeoutError:
+            raise faults.late(connection, False, OPEN_SECONDS) from None
+        if isinstance(client, Session):
+            await listen_in_session(client, wanted, hear)
+            return
+        try:
+            await self._listener.listen(connection, wanted, hear)
+        except UpstreamError as error:
+            self._doubt(connection, error)
+            raise
 
     async def _page(
         self, connection: Connection, seconds: float, method: str, cursor: str | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from interlock.bus import Bus, Raw, Stamp
+from interlock.contracts.catalogue import ServerRecord
 from interlock.contracts.outcomes import TaskCancelled, TaskFailed, TaskSucceeded
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskEvent, TaskState
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS, StateReader
@@ -37,6 +38,12 @@ class Published:
             self._agents.get(task.tenant, task.principal.name),
             self._revocations.of(task.tenant),
         )
+
+    def servers(self) -> list[ServerRecord]:
+        """All that any call may reach."""
+        tenants = self._catalogue.tenants()
+        records = [one for tenant in tenants for one in self._catalogue.of(tenant).values()]
+        return [one for one in records if one.lifecycle.callable]
 
     async def confirm(self) -> None:
         """See the newest: to be awaited before a *no* is final."""

@@ -1,7 +1,8 @@
-"""What invocation keeps: the journal."""
+"""What invocation keeps: the journal, and what it last heard of upstreams."""
 
 from services.invocation.store.claiming import Claimed, Wanted
 from services.invocation.store.journal import Journal
+from services.invocation.store.listening import HeardStore
 from services.invocation.store.looking import Page, Waiting
 from services.invocation.store.rows import Entry, Known, claimed_job
 from services.invocation.store.tables import METADATA
@@ -13,6 +14,7 @@ __all__ = [
     "Claimed",
     "End",
     "Entry",
+    "HeardStore",
     "Journal",
     "Known",
     "Late",

@@ -80,6 +80,26 @@ WORKERS = Table(
 )
 """The heartbeat of each process that holds leases: one counter for all that it holds."""
 
+LISTENERS = Table(
+    "listeners",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("owner", String),
+    Column("fence", BigInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+)
+"""The lease on listening to upstreams: one row. Without an owner it is free."""
+
+HEARD = Table(
+    "heard",
+    METADATA,
+    Column("tenant", String, primary_key=True),
+    Column("server", String, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("lists", Text, nullable=False),
+)
+"""By upstream: how many changes were stated of it, and its lists as they were then."""
+
 KEY = (JOURNAL.c.tenant, JOURNAL.c.task_id)
 IS_READY = JOURNAL.c.state == literal_column(f"'{State.READY}'")
 IS_CLAIMED = JOURNAL.c.state == literal_column(f"'{State.CLAIMED}'")

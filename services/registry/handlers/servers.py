@@ -26,10 +26,11 @@ from interlock.contracts.task import (
     digest_of,
     request_digest,
 )
+from interlock.contracts.upstream_events import UpstreamListChanged
 from interlock.errors import Refused
 from interlock.identity.statements import Identity, Signer, sign_identity
 from services.registry import decide
-from services.registry.model import Entry, Moment, Similar, ToolChange
+from services.registry.model import Entry, Looking, Moment, Similar, ToolChange
 from services.registry.store import Change, Servers
 
 Ended = TaskFailed | TaskDenied | TaskCancelled | TaskUnknown
@@ -44,15 +45,19 @@ class Registry:
     signer: Signer
     now: Callable[[], datetime]
     inspect_within: timedelta
+    committed: Callable[[], None] = lambda: None
+    """Told when something was saved that nobody waits for: it is to go out soon."""
 
     def routes(self) -> Sequence[Route]:
-        """`inspect` tasks that ended; other tasks' ends are no concern of ours."""
+        """`inspect` tasks that ended, and upstreams that are not what they were. Other tasks' ends
+        are no concern of ours."""
         return [
             on(TaskSucceeded, self.inspected),
             on(TaskFailed, self.not_inspected),
             on(TaskDenied, self.not_inspected),
             on(TaskCancelled, self.not_inspected),
             on(TaskUnknown, self.not_inspected),
+            on(UpstreamListChanged, self.changed),
         ]
 
     # -- commands -------------------------------------------------------------------------------
@@ -154,18 +159,43 @@ class Registry:
     async def inspected(self, event: Envelope[TaskSucceeded]) -> Effects:
         """An upstream answered: pin what it offers. The end of an older inspection is ignored."""
         entry = await self._asked(event.body.task)
-        if entry is None or entry.record.inspected_at == event.time:
+        ended = entry is not None and entry.looking is Looking.NO
+        if entry is None or (ended and entry.record.inspected_at == event.time):
             return []
         try:
             inspection = Inspection.model_validate_json(event.body.result)
             seen = decide.inspected(entry, inspection, event.time)
         except (ValidationError, ValueError, KeyError) as error:
             return await self._note(event, f"the upstream's tools could not be read: {error}")
-        seen = replace(seen, revision=entry.revision + 1)
         by = event.body.task.principal
+        seen, asked = self._looked(seen)
         change = self._change(seen, by, "inspected", "", [self._pinned(seen, by)])
-        if not await self._saved(change):
+        if not await self._saved(replace(change, messages=(*change.messages, *asked))):
             return await self.inspected(event)
+        return []
+
+    async def changed(self, event: Envelope[UpstreamListChanged]) -> Effects:
+        """Look at an upstream whose lists have changed; what is believed of that is as ever.
+
+        While an inspection is under way one more follows it, however much changes meanwhile.
+        """
+        entry = await self.servers.get(event.body.tenant, event.body.server)
+        if entry is None or not entry.record.lifecycle.callable:
+            return []
+        if entry.looking is Looking.AGAIN:
+            return []
+        by = self._itself(entry.record.tenant, None)
+        next_ = replace(entry, revision=entry.revision + 1)
+        messages: tuple[Raw, ...] = ()
+        if entry.looking is Looking.ASKED:
+            next_ = replace(next_, looking=Looking.AGAIN)
+        else:
+            next_, task = self._inspection(next_, by)
+            messages = (task,)
+        why = f"the upstream changed its {', '.join(event.body.lists)}"
+        change = self._change(next_, by, "inspection asked for", why, [])
+        if not await self._saved(replace(change, messages=messages)):
+            return await self.changed(event)
         return []
 
     async def not_inspected(self, event: Envelope[Ended]) -> Effects:
@@ -182,11 +212,20 @@ class Registry:
         entry = await self._asked(event.body.task)
         if entry is None or entry.inspect_error is not None:
             return []
-        noted = replace(entry, inspect_error=why, revision=entry.revision + 1)
+        noted, asked = self._looked(replace(entry, inspect_error=why))
         by = self._itself(entry.record.tenant, None)
-        if not await self._saved(self._change(noted, by, "inspection failed", why, [])):
+        change = self._change(noted, by, "inspection failed", why, [])
+        if not await self._saved(replace(change, messages=asked)):
             return await self._note(event, why)
         return []
+
+    def _looked(self, entry: Entry) -> tuple[Entry, tuple[Raw, ...]]:
+        """The entry after an inspection, and the next one where that is due already."""
+        over = replace(entry, looking=Looking.NO, revision=entry.revision + 1)
+        if entry.looking is not Looking.AGAIN:
+            return over, ()
+        asked, task = self._inspection(over, self._itself(entry.record.tenant, None))
+        return asked, (task,)
 
     async def _saved(self, change: Change) -> bool:
         """False where somebody was faster: look again. Each such turn is somebody's progress."""
@@ -196,6 +235,7 @@ class Registry:
             if error.code != "conflict":
                 raise
             return False
+        self.committed()
         return True
 
     # -- what goes out --------------------------------------------------------------------------
@@ -244,7 +284,8 @@ class Registry:
         identity = sign_identity(self.signer, Identity.of(task))
         fact = TaskAuthenticated(task=task, arguments=arguments, identity=identity)
         raw = self.stamp.from_journal(fact, (0, 0), None)
-        return replace(entry, inspect_task=task_id, inspect_error=None), raw
+        asked = replace(entry, inspect_task=task_id, inspect_error=None, looking=Looking.ASKED)
+        return asked, raw
 
 
 def connection_text(connection: Connection) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -30,7 +31,7 @@ from interlock.storage.columns import UtcDateTime
 from interlock.storage.database import Database
 from interlock.storage.outbox import publish_state, state_fact
 from interlock.storage.tables import outbox_table, published_table
-from services.registry.model import Entry, Moment, ToolChange
+from services.registry.model import Entry, Looking, Moment, ToolChange
 
 METADATA = MetaData()
 outbox_table(METADATA)
@@ -46,6 +47,7 @@ SERVERS = Table(
     Column("pending", Text, nullable=False),
     Column("inspect_task", String),
     Column("inspect_error", Text),
+    Column("looking", String, nullable=False, server_default=text("''")),
     Column("revision", BigInteger, nullable=False),
     Index("servers_by_lifecycle", "lifecycle"),
 )
@@ -223,6 +225,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "pending": _TOOLS.dump_json(entry.pending).decode(),
         "inspect_task": entry.inspect_task,
         "inspect_error": entry.inspect_error,
+        "looking": entry.looking.value,
         "revision": entry.revision,
     }
 
@@ -234,6 +237,7 @@ def _entry(row: Row[Any]) -> Entry:
         pending=_TOOLS.validate_json(row.pending),
         inspect_task=row.inspect_task,
         inspect_error=row.inspect_error,
+        looking=Looking(row.looking),
         revision=row.revision,
     )
 

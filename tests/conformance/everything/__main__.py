@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from mcp.server import MCPServer
 
 from interlock.samples.serve import parser, serve
-from tests.conformance.everything import asked, asking, content, lasting, rounds
+from tests.conformance.everything import asked, asking, changing, content, lasting, rounds
 
 
 def everything() -> MCPServer:
     """The server."""
     made = MCPServer("everything", version="1.0.0", instructions="Everything that there is.")
-    for part in (asked, content, asking, rounds, lasting):
+    for part in (asked, content, changing, asking, rounds, lasting):
         part.add_to(made)
     return made
 

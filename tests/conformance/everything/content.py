@@ -136,18 +136,6 @@ async def test_reconnection(ctx: Context) -> str:
     return "Reconnection test completed"
 
 
-async def test_trigger_tool_change(ctx: Context) -> str:
-    """Says that the list of tools has changed."""
-    await ctx.notify_tools_changed()
-    return "Said that the tools have changed."
-
-
-async def test_trigger_prompt_change(ctx: Context) -> str:
-    """Says that the list of prompts has changed."""
-    await ctx.notify_prompts_changed()
-    return "Said that the prompts have changed."
-
-
 def test_x_mcp_header(
     region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})],
     priority: int = 0,
@@ -174,8 +162,6 @@ OTHER: tuple[Callable[..., Any], ...] = (
     test_logging_tool,
     test_tool_with_progress,
     test_reconnection,
-    test_trigger_tool_change,
-    test_trigger_prompt_change,
     test_x_mcp_header,
     json_schema_2020_12_tool,
 )

@@ -64,7 +64,15 @@ def refuse(arguments: dict[str, Any]) -> Any:
     return KeyError
 
 
-TOOLS = {f.__name__: f for f in (crash, spawn, environ, meet, hang, cancelled, flood, refuse)}
+def announce(arguments: dict[str, Any]) -> Any:
+    """Says that its tools have changed, and of what nobody asked for."""
+    for changed in ("prompts", "tools"):
+        say({"method": f"notifications/{changed}/list_changed"})
+
+
+TOOLS = {
+    f.__name__: f for f in (announce, crash, spawn, environ, meet, hang, cancelled, flood, refuse)
+}
 
 
 def call(number: object, params: dict[str, Any]) -> None:

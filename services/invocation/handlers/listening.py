@@ -1,0 +1,151 @@
+"""One process of many listens to the upstreams of the catalogue, for all of them.
+
+It holds a lease, which ends when its counter has not moved for `lease_seconds` of an observer's
+monotonic clock; whoever takes over looks at everything, so nothing is lost that was said meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from interlock.contracts.catalogue import ServerRecord
+from interlock.errors import Unavailable
+from services.invocation.handlers.around import Around
+from services.invocation.handlers.following import Following, LeaseOver
+from services.invocation.model import Listener, Upstream
+from services.invocation.store import HeardStore
+
+log = structlog.get_logger()
+BEATS = 4
+"""Signs of life, and looks at the catalogue, in the time after which a lease ends."""
+CLOSE_SECONDS = 5.0
+"""For listeners to take their leave of upstreams."""
+
+
+@dataclass
+class _Watched:
+    """The lease as an observer last saw it move."""
+
+    listener: Listener
+    since: float
+
+
+class Listening:
+    """Listens while it holds the lease, and else watches who does."""
+
+    def __init__(
+        self,
+        around: Around,
+        store: HeardStore,
+        clock: Callable[[], float],
+        look_seconds: float,
+    ) -> None:
+        self._around = around
+        self._store = store
+        self._clock = clock
+        self._look_seconds = look_seconds
+        self._held: Listener | None = None
+        self._watched: _Watched | None = None
+        self._following: dict[Upstream, tuple[ServerRecord, asyncio.Task[None]]] = {}
+
+    @property
+    def listens(self) -> bool:
+        """Whether this process holds the lease."""
+        return self._held is not None
+
+    async def run(self) -> None:
+        """Until cancelled; then others may listen."""
+        try:
+            while True:
+                await self.step()
+                await asyncio.sleep(self._around.limits.lease_seconds / BEATS)
+        finally:
+            await self._stop()
+            if self._held is not None:
+                with suppress(Unavailable):
+                    await self._store.leave(self._held)
+                self._held = None
+
+    async def step(self) -> None:
+        """One sign of life, or one look at whose turn it is. A database that is away is waited for:
+        who cannot show life stops listening before others believe that it may."""
+        try:
+            held = await self._beat() if self._held is not None else await self._watch()
+        except Unavailable as error:
+            log.warning("listening.paused", why=error.detail)
+            held = None
+        if held is None:
+            await self._stop()
+        self._held = held
+        if held is not None and self._around.published.fresh:
+            await self._follow(held)
+
+    async def _beat(self) -> Listener | None:
+        assert self._held is not None
+        held = await self._store.beat(self._held)
+        if held is None:
+            log.warning("listening.lost", owner=self._around.owner)
+        return held
+
+    async def _watch(self) -> Listener | None:
+        seen, clock = await self._store.listener(), self._clock()
+        watched = self._watched
+        if watched is None or watched.listener != seen:
+            self._watched = watched = _Watched(seen, clock)
+        quiet = clock - watched.since
+        if seen.owner is not None and quiet < self._around.limits.lease_seconds:
+            return None
+        taken = await self._store.take(seen, self._around.owner)
+        if taken is not None:
+            self._watched = None
+            log.info("listening.taken_over", owner=taken.owner, fence=taken.fence, was=seen.owner)
+        return taken
+
+    async def _follow(self, held: Listener) -> None:
+        """One listener for each server that there is, at the connection that it has."""
+        wanted = {(one.tenant, one.name): one for one in self._around.published.servers()}
+        over = [
+            task
+            for upstream, (record, task) in list(self._following.items())
+            if task.done()
+            or upstream not in wanted
+            or wanted[upstream].connection != record.connection
+        ]
+        await _cancelled(over)
+        self._following = {
+            upstream: (record, task)
+            for upstream, (record, task) in self._following.items()
+            if task not in over
+        }
+        for upstream, record in wanted.items():
+            if upstream not in self._following:
+                following = Following(self._around, self._store, held, record, self._look_seconds)
+                task = asyncio.create_task(self._run(following), name=f"follow {record.name}")
+                task.add_done_callback(_ended)
+                self._following[upstream] = (record, task)
+
+    async def _run(self, following: Following) -> None:
+        try:
+            await following.run()
+        except* LeaseOver:
+            log.warning("listening.lost", owner=self._around.owner)
+
+    async def _stop(self) -> None:
+        await _cancelled([task for _, task in self._following.values()])
+        self._following = {}
+
+
+def _ended(task: "asyncio.Task[None]") -> None:
+    """The next look at the catalogue begins it again."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("listening.failed", task=task.get_name(), error=repr(error))
+
+
+async def _cancelled(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
