@@ -11,6 +11,7 @@ from interlock.bus import Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state import CATALOGUE, ISSUERS, POLICY, TOOLSETS
+from interlock.state.interest import Interest, RedisInterest
 from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls
@@ -18,12 +19,14 @@ from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.shelves import Shelves
+from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.sweeps import Sweeps
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import Visible
 from services.gateway.handlers.waiting import Waiters
 from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
+from services.gateway.http.listen import Listen
 from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
@@ -48,15 +51,18 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         keep=settings.keep_seconds,
         grace=settings.grace_seconds,
     )
+    interest = RedisInterest(host.redis, host.keyring, prefix=host.suite.prefix)
     try:
-        async with parts(host, settings, store) as made:
+        async with parts(host, settings, store, interest) as made:
             yield made
     finally:
         await store.close()
 
 
 @asynccontextmanager
-async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterator[Parts]:
+async def parts(
+    host: Host, settings: Settings, store: Snapshots, interest: Interest
+) -> AsyncIterator[Parts]:
     """The gateway on a store."""
     reader = host.state(CATALOGUE, POLICY, ISSUERS, TOOLSETS)
     waiters = Waiters(host.stopping)
@@ -64,10 +70,14 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
     refusals = Refusals(host.bus, host.stamp, new_id)
     tasks = _tasks(host, store, sweeps, reader)
     calls = _calls(host, settings, tasks, (waiters, refusals))
+    projector = Projector(store, waiters, host.metrics)
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
-    serving = protocol(calls, tasks.visible, shelves, changes, version("interlock"))
+    subscriptions = Subscriptions(interest, tasks.visible, shelves)
+    listen = Listen(changes, subscriptions)
+    listens = [changes.run, subscriptions.renew, subscriptions.hear]
+    serving = protocol(calls, tasks.visible, shelves, listen, version("interlock"))
     async with serving as application:
         mcp = McpDoor(
             tasks,
@@ -82,15 +92,13 @@ async def parts(host: Host, settings: Settings, store: Snapshots) -> AsyncIterat
         )
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
-            group=Group("gateway", Projector(store, waiters, host.metrics).routes()),
+            group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
             background=[
                 lambda: store.run(waiters.tell),
                 waiters.run,
-                sweeps.mark,
-                sweeps.republish,
-                sweeps.watch_deadlines,
+                *(sweeps.mark, sweeps.republish, sweeps.watch_deadlines),
                 refusals.run,
-                changes.run,
+                *listens,
             ],
         )
 

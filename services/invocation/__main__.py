@@ -11,6 +11,7 @@ from time import monotonic
 from interlock.bus import Backlog, Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
+from interlock.state.interest import RedisInterest
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS
 from interlock.telemetry.metrics import counted
 from services.invocation.clients import PRIVATE, AddressGuard, StdioCommand, Upstreams
@@ -59,7 +60,6 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     )
     ends = Ends(around)
     worker = Worker(around, ends)
-    listening = Listening(around, HeardStore(database), monotonic, settings.look_seconds)
     door = Door(journal, Settling(around, ends), commands, host.tokens)
     try:
         yield Parts(
@@ -67,7 +67,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
             background=[
                 *_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
-                listening.run,
+                _listening(host, settings, around, HeardStore(database)).run,
             ],
             backlog=lambda: _backlog(host, journal),
             done=lambda: counted(host.metrics.calls),
@@ -77,6 +77,11 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await worker.drain(host.suite.drain_seconds)
         finally:
             await upstreams.close()
+
+
+def _listening(host: Host, settings: Settings, around: Around, heard: HeardStore) -> Listening:
+    interest = RedisInterest(host.redis, host.keyring, prefix=host.suite.prefix)
+    return Listening(around, heard, interest, monotonic, settings.look_seconds)
 
 
 def _background(

@@ -17,9 +17,9 @@ from services.gateway.model import Front
 
 MOST = 10_000
 """Streams in one process."""
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 """Between two looks at the versions; they are in memory. What has changed is told at once."""
-LOOKS = 5
+LOOKS = 10
 """Looks at versions for one look at whose access has ended."""
 TOOLS, PROMPTS, RESOURCES = "tools", "prompts", "resources"
 

@@ -8,6 +8,7 @@ from mcp.server.subscriptions import (
     ListenHandler,
     PromptsListChanged,
     ResourcesListChanged,
+    ResourceUpdated,
     ServerEvent,
     ToolsListChanged,
 )
@@ -16,6 +17,7 @@ from mcp.types import INTERNAL_ERROR, SubscriptionsListenRequestParams, Subscrip
 
 from interlock.errors import Refused
 from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
+from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.http.exchange import exchange_of
 
 EVENTS: Mapping[str, ServerEvent] = {
@@ -48,8 +50,9 @@ class _Feed:
 class Listen:
     """Serves a stream until its client goes, its token ends, or this process does."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, subscriptions: Subscriptions) -> None:
         self._changes = changes
+        self._subscriptions = subscriptions
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
@@ -60,8 +63,16 @@ class Listen:
         listening = self._changes.listening(
             exchange.caller, exchange.front, lambda name: feed.tell(EVENTS[name]), stream.close
         )
+        asked = params.notifications
+        wishes = await self._subscriptions.granted(
+            exchange.caller, exchange.front, asked.resource_subscriptions or ()
+        )
+        honoured = asked.model_copy(update={"resource_subscriptions": [*wishes.values()]})
+        resources = self._subscriptions.listening(
+            exchange.caller, wishes, lambda uri: feed.tell(ResourceUpdated(uri))
+        )
         try:
-            with listening:
-                return await stream(ctx, params)
+            with listening, resources:
+                return await stream(ctx, params.model_copy(update={"notifications": honoured}))
         except Refused as error:
             raise MCPError(INTERNAL_ERROR, error.detail) from None

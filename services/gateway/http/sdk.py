@@ -29,7 +29,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.errors import Refused, Unavailable
 from services.gateway.handlers.calls import Calls, Listener
-from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.features import Features
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.visible import Visible
@@ -142,7 +141,7 @@ async def _taken(ctx: Context, params: object) -> EmptyResult:
 
 @asynccontextmanager
 async def protocol(
-    calls: Calls, visible: Visible, shelves: Shelves, changes: Changes, version: str
+    calls: Calls, visible: Visible, shelves: Shelves, listen: Listen, version: str
 ) -> AsyncIterator[ASGIApp]:
     """The SDK's server as an ASGI application, alive inside the block."""
     features = FeatureProtocol(Features(calls), shelves)
@@ -158,7 +157,7 @@ async def protocol(
         on_list_prompts=_served,
         on_get_prompt=_served,
         on_completion=_served,
-        on_subscriptions_listen=Listen(changes),
+        on_subscriptions_listen=listen,
         on_subscribe_resource=_taken,
         on_unsubscribe_resource=_taken,
         get_tool_input_schema=ours.schema,

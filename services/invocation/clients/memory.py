@@ -26,6 +26,8 @@ class MemoryUpstream:
     ) -> None:
         self._answer = answer
         self.servers = dict(servers or {})
+        self.looks = 0
+        """How often anything was inspected."""
         self.listening: list[tuple[Connection, Wanted]] = []
         self._hearing: dict[str, set[Hear]] = {}
         self._broken = asyncio.Event()
@@ -38,6 +40,7 @@ class MemoryUpstream:
     async def inspect(self, connection: Connection, seconds: float = 30.0) -> Inspection:
         if connection.server not in self.servers:
             raise UpstreamError(Reach.NOT_SENT, f"nobody answers for `{connection.server}`")
+        self.looks += 1
         return self.servers[connection.server]
 
     async def listen(self, connection: Connection, wanted: Wanted, hear: Hear) -> None:

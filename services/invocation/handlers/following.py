@@ -1,7 +1,9 @@
 """What one upstream says of itself, and what a look at it shows: only changes are stated."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -16,7 +18,7 @@ from interlock.contracts.upstream_events import (
     UpstreamResourceUpdated,
 )
 from interlock.errors import Refused, Unavailable
-from services.invocation.clients import Connection, Notice, UpstreamError, Wanted
+from services.invocation.clients import Connection, Hear, Notice, UpstreamError, Wanted
 from services.invocation.handlers.around import Around
 from services.invocation.model import Heard, Listener, Lists, Upstream
 from services.invocation.store import HeardStore
@@ -26,6 +28,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 """Seconds before an upstream that went away is asked again; doubled each time, with jitter."""
 GATHER_SECONDS = 0.25
 """The first word of a burst is passed on at once; what follows within that goes out together."""
+OPENED_SECONDS = 5.0
+"""For a stream that replaces another to be heard before that is let go."""
 MOST_URIS = 1000
 """Resources that are waiting to be told of; more of a burst are one too many to be news."""
 
@@ -57,21 +61,53 @@ class Following:
         self._look = True
         self._said: set[UpstreamList] = set()
         self._updates = 0
+        self._wanted: frozenset[str] = frozenset()
+        self._wants = asyncio.Event()
         self._news.set()
 
     @property
     def upstream(self) -> Upstream:
         return self._record.tenant, self._record.name
 
+    def want(self, uris: frozenset[str]) -> None:
+        """These resources are listened to from now on, and no others."""
+        if uris != self._wanted:
+            self._wanted = uris
+            self._wants.set()
+
     async def run(self) -> None:
         """Until cancelled; `LeaseOver` when it is somebody else's to do."""
-        wanted = Wanted(lists=frozenset(UpstreamList))
         async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(self._listen(wanted))
-            await self._tell()
-            listening.cancel()
+            tasks.create_task(self._listen(Wanted(lists=frozenset(UpstreamList)), self._hear))
+            tasks.create_task(self._subscribe())
+            tasks.create_task(self._tell())
 
-    async def _listen(self, wanted: Wanted) -> None:
+    async def _subscribe(self) -> None:
+        """Listen to resources while somebody wants that; for a moment twice when that changes."""
+        listening: list[asyncio.Task[None]] = []
+        try:
+            while True:
+                await self._wants.wait()
+                self._wants.clear()
+                before, listening = listening, []
+                if self._wanted:
+                    opened = asyncio.Event()
+                    told = partial(self._updated, opened)
+                    listens = self._listen(Wanted(uris=self._wanted), told)
+                    listening = [asyncio.create_task(listens)]
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(OPENED_SECONDS):
+                            await opened.wait()
+                await _ended(before)
+        finally:
+            await _ended(listening)
+
+    def _updated(self, opened: asyncio.Event, notice: Notice) -> None:
+        opened.set()
+        if notice.uri is not None:
+            self._hear(notice)
+
+    async def _listen(self, wanted: Wanted, hear: Hear) -> None:
         """Again and again. After each break the lists are looked at: nobody repeats what it said.
 
         A server that cannot tell is only looked at, from time to time.
@@ -80,7 +116,7 @@ class Following:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                await self._around.upstream.listen(self._connection, wanted, self._hear)
+                await self._around.upstream.listen(self._connection, wanted, hear)
                 pause = max(pause, self._look_seconds)
             except (UpstreamError, Refused) as error:
                 log.info("upstream.not_heard", server=self._record.name, why=error.detail)
@@ -173,3 +209,9 @@ class Following:
         """Ids follow from what is numbered: the change of a server, or what one holder heard."""
         made = derived(*self.upstream, self._around.stamp.source, fact.type, *place)
         return self._around.stamp.state(fact, made, None, None)
+
+
+async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
 from interlock.contracts.catalogue import ServerRecord
 from interlock.errors import Unavailable
+from interlock.state.interest import Interest
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.following import Following, LeaseOver
 from services.invocation.model import Listener, Upstream
@@ -23,6 +25,12 @@ BEATS = 4
 """Signs of life, and looks at the catalogue, in the time after which a lease ends."""
 CLOSE_SECONDS = 5.0
 """For listeners to take their leave of upstreams."""
+
+
+class _Followed(NamedTuple):
+    record: ServerRecord
+    following: Following
+    task: "asyncio.Task[None]"
 
 
 @dataclass
@@ -40,16 +48,19 @@ class Listening:
         self,
         around: Around,
         store: HeardStore,
+        interest: Interest,
         clock: Callable[[], float],
         look_seconds: float,
     ) -> None:
+        """`clock` is monotonic."""
         self._around = around
+        self._interest = interest
         self._store = store
         self._clock = clock
         self._look_seconds = look_seconds
         self._held: Listener | None = None
         self._watched: _Watched | None = None
-        self._following: dict[Upstream, tuple[ServerRecord, asyncio.Task[None]]] = {}
+        self._following: dict[Upstream, _Followed] = {}
 
     @property
     def listens(self) -> bool:
@@ -82,6 +93,7 @@ class Listening:
         self._held = held
         if held is not None and self._around.published.fresh:
             await self._follow(held)
+            await self._want()
 
     async def _beat(self) -> Listener | None:
         assert self._held is not None
@@ -108,24 +120,32 @@ class Listening:
         """One listener for each server that there is, at the connection that it has."""
         wanted = {(one.tenant, one.name): one for one in self._around.published.servers()}
         over = [
-            task
-            for upstream, (record, task) in list(self._following.items())
-            if task.done()
+            upstream
+            for upstream, one in self._following.items()
+            if one.task.done()
             or upstream not in wanted
-            or wanted[upstream].connection != record.connection
+            or wanted[upstream].connection != one.record.connection
         ]
-        await _cancelled(over)
-        self._following = {
-            upstream: (record, task)
-            for upstream, (record, task) in self._following.items()
-            if task not in over
-        }
+        await _cancelled([self._following.pop(upstream).task for upstream in over])
         for upstream, record in wanted.items():
             if upstream not in self._following:
                 following = Following(self._around, self._store, held, record, self._look_seconds)
                 task = asyncio.create_task(self._run(following), name=f"follow {record.name}")
                 task.add_done_callback(_ended)
-                self._following[upstream] = (record, task)
+                self._following[upstream] = _Followed(record, following, task)
+
+    async def _want(self) -> None:
+        """Tell each which of its resources somebody wants to hear of."""
+        try:
+            wishes = await self._interest.wanted()
+        except Unavailable as error:
+            log.warning("listening.wishes_unread", why=error.detail)
+            return
+        wanted: dict[Upstream, set[str]] = {}
+        for wish in wishes:
+            wanted.setdefault((wish.tenant, wish.server), set()).add(wish.uri)
+        for upstream, one in self._following.items():
+            one.following.want(frozenset(wanted.get(upstream, ())))
 
     async def _run(self, following: Following) -> None:
         try:
@@ -134,7 +154,7 @@ class Listening:
             log.warning("listening.lost", owner=self._around.owner)
 
     async def _stop(self) -> None:
-        await _cancelled([task for _, task in self._following.values()])
+        await _cancelled([one.task for one in self._following.values()])
         self._following = {}
 
 

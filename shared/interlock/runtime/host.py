@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy import MetaData
 
-from interlock.bus import Backlog, Bus, Stamp
+from interlock.bus import Backlog, Bus, Keyring, Stamp
 from interlock.errors import Unavailable
 from interlock.identity.keys import load_signer
 from interlock.identity.statements import Signer, Trust
@@ -59,6 +59,10 @@ class ServiceHost:
     @property
     def prefix(self) -> str:
         return f"{self.suite.prefix}{self.name}:"
+
+    @property
+    def keyring(self) -> Keyring:
+        return self.process.keyring
 
     @property
     def stamp(self) -> Stamp:

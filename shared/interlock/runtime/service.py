@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import MetaData
 from starlette.routing import BaseRoute
 
-from interlock.bus import Backlog, Bus, Group, Stamp
+from interlock.bus import Backlog, Bus, Group, Keyring, Stamp
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
@@ -58,6 +58,10 @@ class Host(Protocol):
     @property
     def prefix(self) -> str:
         """`interlock:<service>:`"""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The suite's."""
 
     @property
     def stamp(self) -> Stamp: ...

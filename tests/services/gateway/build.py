@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import httpx2
@@ -38,6 +39,7 @@ from interlock.identity.tokens import Tokens
 from interlock.runtime.service import Parts
 from interlock.runtime.settings import SuiteSettings
 from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS
+from interlock.state.interest import MemoryInterest
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces, open_traces
@@ -214,6 +216,7 @@ class World:
     authority: Authority = field(default_factory=Authority)
     shared: Shared = field(default_factory=Shared)
     store: Callable[[str], Snapshots] | None = None
+    interest: MemoryInterest = field(default_factory=lambda: MemoryInterest(monotonic))
 
     @asynccontextmanager
     async def gateway(self, settings: Settings | None = None) -> AsyncIterator[Gateway]:
@@ -226,7 +229,7 @@ class World:
         store = self.store(str(port)) if self.store else MemorySnapshots(self.shared, str(port))
         async with AsyncExitStack() as stack:
             made = await stack.enter_async_context(
-                parts(host, settings or Settings(), store)  # type: ignore[arg-type]  # a host as far as a gateway needs it
+                parts(host, settings or Settings(), store, self.interest)  # type: ignore[arg-type]  # a host as far as a gateway needs it
             )
             config = uvicorn.Config(
                 Starlette(routes=list(made.http)), log_config=None, lifespan="off", ws="none"

@@ -11,6 +11,7 @@ from interlock.contracts.upstream_events import (
     UpstreamResourceUpdated,
 )
 from interlock.state import CATALOGUE
+from interlock.state.interest import MemoryInterest, Wish
 from services.invocation.clients import MemoryUpstream, Notice
 from services.invocation.handlers import Listening
 from services.invocation.model import Heard, Listener, Lists
@@ -37,7 +38,8 @@ class Ear:
     def __init__(self, rig: Rig, *, look_seconds: float = 3600.0) -> None:
         self.rig = rig
         self.store = HeardStore(rig.database)
-        self.listening = Listening(rig.around, self.store, monotonic, look_seconds)
+        self.interest = MemoryInterest(monotonic)
+        self.listening = Listening(rig.around, self.store, self.interest, monotonic, look_seconds)
         self.task = asyncio.create_task(self.listening.run())
 
     async def stop(self) -> None:
@@ -64,19 +66,20 @@ def changes(rig: Rig) -> list[UpstreamListChanged]:
 async def test_what_differs_from_the_catalogue_is_stated_at_first_sight_and_only_once(
     opening: Opener,
 ) -> None:
-    rig = opening(upstream_with(SEARCH))
+    upstream = upstream_with(SEARCH)
+    rig = opening(upstream)
     ear = Ear(rig, look_seconds=0.05)
     await ear.known(SEARCH)
-    await rig.until(lambda: len(rig.upstream.listening) == 1)  # type: ignore[attr-defined]
+    await rig.until(lambda: len(upstream.listening) == 1)
     await ear.stop()
     assert changes(rig) == [UpstreamListChanged(tenant="acme", server="crm", lists=("tools",))]
 
 
 async def test_a_server_that_is_as_the_catalogue_has_it_is_no_news(opening: Opener) -> None:
-    rig = opening(upstream_with("{}", "{}"))  # both of the catalogue's definitions
+    upstream = upstream_with("{}", "{}")  # both of the catalogue's definitions
+    rig = opening(upstream)
     ear = Ear(rig, look_seconds=0.02)
-    await rig.until(lambda: len(rig.upstream.listening) == 1)  # type: ignore[attr-defined]
-    await asyncio.sleep(0)
+    await rig.until(lambda: upstream.looks > 2)
     await ear.stop()
     assert not changes(rig)
 
@@ -174,11 +177,22 @@ async def test_a_server_that_nobody_may_call_is_not_dialled(opening: Opener) -> 
     await ear.stop()
 
 
-async def test_an_updated_resource_is_told_of(opening: Opener) -> None:
+async def test_a_resource_is_subscribed_to_while_somebody_wants_to_hear_of_it(
+    opening: Opener,
+) -> None:
     upstream = upstream_with(SEARCH)
     rig = opening(upstream)
     ear = Ear(rig)
+
+    def subscribed() -> list[frozenset[str]]:
+        return [wanted.uris for _, wanted in upstream.listening if wanted.uris]
+
     await rig.until(lambda: bool(upstream.listening))
+    assert not subscribed()
+    await ear.interest.renew([Wish("acme", "crm", "crm://accounts/7")])
+    await rig.until(lambda: subscribed() == [{"crm://accounts/7"}])
+    await ear.interest.renew([Wish("acme", "crm", "crm://accounts/8")])
+    await rig.until(lambda: subscribed() == [{"crm://accounts/7", "crm://accounts/8"}])
     upstream.say("crm", Notice(uri="crm://accounts/7"))
 
     def told() -> list[object]:
@@ -186,5 +200,7 @@ async def test_an_updated_resource_is_told_of(opening: Opener) -> None:
         return [fact for fact in facts if isinstance(fact, UpstreamResourceUpdated)]
 
     await rig.until(lambda: bool(told()))
+    ear.interest.wishes.clear()
+    await rig.until(lambda: not subscribed())
     await ear.stop()
     assert told() == [UpstreamResourceUpdated(tenant="acme", server="crm", uri="crm://accounts/7")]

@@ -1,0 +1,121 @@
+"""Resources that are listened to: who may read one is told when it changes, and nobody else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from interlock.bus import Stamp
+from interlock.contracts.access import PermissionRecord, PolicySetRecord, PolicyText
+from interlock.contracts.upstream_events import UpstreamResourceUpdated
+from interlock.state import CATALOGUE, POLICY
+from interlock.state.interest import Wish
+from interlock.testing.build import KEYRING
+from tests.services.gateway.build import Gateway, World, now
+from tests.services.gateway.http.raw import frames, headers, message
+from tests.services.gateway.http.test_features import NOTE, RULES, SECRET_NOTE, offering
+
+ON_ALL = f"interlock://crm/{NOTE}"
+Stream = AsyncIterator[tuple[str, Any]]
+
+
+def offer(gateway: Gateway, *permissions: str) -> None:
+    gateway.state.publish(CATALOGUE, "acme", "crm", offering())
+    given = PolicySetRecord(
+        tenant="acme",
+        version=2,
+        permissions=(PermissionRecord(agent="copilot", permissions=permissions),),
+        policies=(PolicyText(name="rules", text=RULES),),
+    )
+    gateway.state.publish(POLICY, "acme", "set", given)
+
+
+@asynccontextmanager
+async def listening(
+    gateway: Gateway, uris: Sequence[str], path: str = "/servers/crm/mcp", who: str = "copilot"
+) -> AsyncIterator[tuple[list[str], Stream]]:
+    """What was acknowledged, and the frames after that."""
+    wanted = {"resourceSubscriptions": list(uris)}
+    body = message("subscriptions/listen", notifications=wanted)
+    given = headers("subscriptions/listen", None)
+    async with (
+        gateway.client(who) as http,
+        http.stream("POST", path, json=body, headers=given) as stream,
+    ):
+        told = frames(stream)
+        _, first = await anext(told)
+        assert first["method"] == "notifications/subscriptions/acknowledged"
+        yield first["params"]["notifications"].get("resourceSubscriptions", []), told
+
+
+async def update(gateway: Gateway, *uris: str, server: str = "crm") -> None:
+    stamp = Stamp("invocation", KEYRING, now)
+    facts = [UpstreamResourceUpdated(tenant="acme", server=server, uri=uri) for uri in uris]
+    raws = [stamp.from_journal(fact, (0, n), None) for n, fact in enumerate(facts)]
+    await gateway.bus.publish(raws)
+
+
+async def updated(told: Stream) -> str:
+    async with asyncio.timeout(20):
+        while (frame := (await anext(told))[1]) is None:
+            pass
+    assert frame["method"] == "notifications/resources/updated"
+    assert frame["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
+    uri: str = frame["params"]["uri"]
+    return uri
+
+
+@pytest.mark.parametrize(("path", "uri"), [("/servers/crm/mcp", NOTE), ("/mcp", ON_ALL)])
+async def test_a_change_is_told_under_the_routes_own_uri(
+    gateway: Gateway, path: str, uri: str
+) -> None:
+    offer(gateway, "crm:read")
+    async with listening(gateway, [uri], path) as (honoured, told):
+        assert honoured == [uri]
+        await update(gateway, "notes://another", f"{NOTE}morrow", f"{NOTE}/part")
+        assert await updated(told) == uri
+
+
+async def test_what_may_not_be_read_is_not_acknowledged_and_not_told(
+    gateway: Gateway, suite: World
+) -> None:
+    offer(gateway, "crm:read")
+    async with listening(gateway, [SECRET_NOTE, NOTE]) as (honoured, told):
+        assert honoured == [NOTE]
+        await update(gateway, SECRET_NOTE, NOTE)
+        assert await updated(told) == NOTE
+        assert await suite.interest.wanted() == {Wish("acme", "crm", NOTE)}
+    async with listening(gateway, [NOTE], who="other") as (honoured, _):
+        assert honoured == []
+    async with listening(gateway, ["interlock://none/x", ON_ALL], "/mcp") as (honoured, _):
+        assert honoured == [ON_ALL]
+
+
+async def test_who_may_read_it_no_more_is_told_no_more(gateway: Gateway) -> None:
+    offer(gateway, "crm:read")
+    both = [NOTE, "notes://tomorrow"]
+    async with listening(gateway, both) as (honoured, told):
+        assert honoured == both
+        forbid = RULES + 'forbid (principal, action, resource == Resource::"crm__notes://today");'
+        changed = PolicySetRecord(
+            tenant="acme",
+            version=3,
+            permissions=(PermissionRecord(agent="copilot", permissions=("crm:read",)),),
+            policies=(PolicyText(name="rules", text=forbid),),
+        )
+        gateway.state.publish(POLICY, "acme", "set", changed)
+        await gateway.host.reader.load()
+        await update(gateway, *both)
+        assert await updated(told) == "notes://tomorrow"
+
+
+async def test_every_replica_is_told_and_wants_only_while_somebody_listens(suite: World) -> None:
+    async with suite.gateway() as one, suite.gateway() as two:
+        offer(one, "crm:read")
+        await two.host.reader.load()
+        await one.host.reader.load()
+        async with listening(one, [NOTE]) as (_, first), listening(two, [NOTE]) as (_, second):
+            await update(one, NOTE)
+            assert [await updated(first), await updated(second)] == [NOTE, NOTE]
