@@ -17,8 +17,9 @@ from tests.components.world import World
 T = TypeVar("T")
 CALLERS = scaled(4, 32)
 IN_FLIGHT = 32
-PATIENCE = scaled(250, 3000)
-"""Seconds after which what was awaited counts as never coming."""
+PATIENCE = scaled(250, 900)
+"""Seconds without a task accepted or ended after which what is awaited counts as never coming: a
+slow machine takes longer, and counts the same."""
 PAUSE = 0.1
 """Seconds before a caller says again what was not heard."""
 
@@ -36,6 +37,23 @@ class Load:
     refusals: int = 0
     """How often nobody was there, or said 503."""
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _limits: set[asyncio.Timeout] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """TimeoutError once nothing has moved for so long."""
+        async with asyncio.timeout(PATIENCE) as limit:
+            self._limits.add(limit)
+            try:
+                yield
+            finally:
+                self._limits.discard(limit)
+
+    def _moved(self) -> None:
+        until = asyncio.get_running_loop().time() + PATIENCE
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(until)
 
     async def run(self, tasks: int) -> None:
         """Ask for so many tasks, and await no end."""
@@ -45,7 +63,7 @@ class Load:
             async with free:
                 await self.ask(n, f"{self.name}-{n}")
 
-        async with asyncio.timeout(PATIENCE):
+        async with self.patience():
             await asyncio.gather(*(one(n) for n in range(tasks)))
 
     async def flow(self, over: asyncio.Event, at_least: int) -> None:
@@ -71,16 +89,17 @@ class Load:
         task = await self.repeat(lambda: over(tool, n, key))
         async with self._more:
             self.asked[task] = tool
+            self._moved()
             self._more.notify_all()
         return task
 
     async def accepted(self, count: int) -> None:
         """Until that many were accepted."""
-        async with asyncio.timeout(PATIENCE), self._more:
+        async with self.patience(), self._more:
             await self._more.wait_for(lambda: len(self.asked) >= count)
 
-    async def ended(self, within: float = PATIENCE) -> dict[str, Outcome]:
-        """How each task ended, once it has; after `within` seconds, where it stands."""
+    async def ended(self) -> dict[str, Outcome]:
+        """How each task ended, once it has; where it stands, once patience is at its end."""
         free = asyncio.Semaphore(IN_FLIGHT)
         found: dict[str, Outcome] = {}
 
@@ -89,7 +108,7 @@ class Load:
                 await self.repeat(lambda: self._end(task, found))
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(within):
+            async with self.patience():
                 await asyncio.gather(*map(one, self.asked))
         return found
 
@@ -119,6 +138,7 @@ class Load:
             raise Unavailable("auth has not spoken yet") from None
         if not outcome.state.final:
             raise Unavailable(f"it is `{outcome.state}`")
+        self._moved()
 
 
 @asynccontextmanager

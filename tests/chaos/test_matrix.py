@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from interlock.contracts.task import TaskState
-from tests.chaos.load import PATIENCE, Load, load_on
+from tests.chaos.load import Load, load_on
 from tests.chaos.messages import settle
 from tests.chaos.report import Result, keep, write
 from tests.chaos.rows import ROWS, Row
@@ -91,7 +91,7 @@ async def played(stand: Stand, row: Row, load: Load) -> AsyncIterator[Scene]:
     over = asyncio.Event()
     flow = asyncio.create_task(load.flow(over, row.tasks))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with load.patience():
             await load.accepted(row.tasks // 10)
             yield Scene(stand, load, row.tasks, flow, over)
     finally:

@@ -20,6 +20,7 @@ from tests.components.suite import Suite
 from tests.components.world import World
 
 PATIENCE = 30.0
+"""Seconds in which the ledger does not grow."""
 GLANCE = 0.2
 """Seconds between two looks at the ledger."""
 STATES = {
@@ -77,9 +78,11 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
 async def settled_ledger(suite: Suite, tasks: Mapping[str, str], path: Path) -> Ledger:
     """The ledger once it has caught up: an end for each task, a cause for each record."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + PATIENCE
+    until, size = loop.time() + PATIENCE, 0
     while True:
         ledger = await asyncio.to_thread(read_ledger, suite, path)
+        if ledger.types.total() > size:
+            until, size = loop.time() + PATIENCE, ledger.types.total()
         whole = ledger.report.open_count == 0 and ledger.report.late_causes == 0
         if (whole and ledger.ends.keys() >= tasks.keys()) or loop.time() > until:
             return ledger
