@@ -90,7 +90,10 @@ def main() -> None:
         ):
             result = measure(running, echo, chosen.tasks)
         if not chosen.separate:
-            with sampled_suite(Path(folder) / "sampled") as running:
+            with (
+                chosen_bus(chosen.bus) as env,
+                sampled_suite(Path(folder) / "sampled", env) as running,
+            ):
                 result["cpu"] = work_of(
                     running, lambda: int(measure(running, echo, chosen.tasks)["tasks"])
                 )

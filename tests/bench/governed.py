@@ -189,7 +189,10 @@ def main() -> None:
                 **asyncio.run(measure(running, echo, chosen.calls, chosen.seconds)),
             }
         if not chosen.separate:
-            with sampled_suite(Path(folder) / "sampled") as running:
+            with (
+                chosen_bus(chosen.bus) as env,
+                sampled_suite(Path(folder) / "sampled", env) as running,
+            ):
                 result["cpu_at_32"] = kinds(running, echo, chosen.seconds)
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
 

@@ -24,6 +24,7 @@ KINDS: Sequence[tuple[str, str]] = (
     ("SQL", r"/(sqlalchemy|sqlite3|asyncpg)/|interlock/storage/|policy/store/|audit/store\.py"),
     ("SQL", r"(invocation|auth)/store/|registry/store\.py"),
     ("Redis", r"/(redis|hiredis)/|bus/redis/|gateway/store/|interlock/state/|/async_timeout/"),
+    ("Kafka", r"/aiokafka/|bus/kafka/"),
     ("HTTP", r"/(uvicorn|starlette|aiohttp|httptools|h11|multidict|yarl)/"),
     (
         "HTTP",

@@ -19,7 +19,7 @@ from interlock.cli.main import run
 from tests.bench.kinds import Place, kind_of, service_of
 
 EVERY = 0.005
-BUS = ("bus/redis/member.py", "bus/redis/pulse.py", "bus/handling.py")
+BUS = ("bus/redis/member.py", "bus/redis/pulse.py", "bus/handling.py", "bus/kafka/member.py")
 FILE = "INTERLOCK_BENCH_SAMPLES"
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ TOP = 12
 
 
 @contextmanager
-def sampled_suite(folder: Path) -> Iterator[Suite]:
+def sampled_suite(folder: Path, env: Mapping[str, str]) -> Iterator[Suite]:
     """`interlock up` in one process, which looks at itself while it works."""
     folder.mkdir()
     file = folder / "samples.json"
-    running = Suite(folder / "data", env={FILE: str(file)}, module="tests.bench.sampled")
+    running = Suite(folder / "data", env={**env, FILE: str(file)}, module="tests.bench.sampled")
     try:
         yield running.start()
     finally:
