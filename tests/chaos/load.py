@@ -146,6 +146,6 @@ async def load_on(world: World, name: str = "load") -> AsyncIterator[Load]:
     """Callers of a suite."""
     async with (
         Interlock(world.suite.url, world.key) as client,
-        BusAgent(world.suite.bus_url, world.bus_key) as agent,
+        BusAgent(world.suite.bus_url, world.bus_key, prefix=world.suite.prefix) as agent,
     ):
         yield Load(client, agent, name)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -100,7 +102,7 @@ def requests(sent: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def kafka(folder: Path) -> Iterator[Kafka]:
+def kafka() -> Iterator[Kafka]:
     """A running broker, on a small disk of its own where we may mount one (as root)."""
     listener, proxy = lasting_port(), lasting_port()
     settings = {
@@ -110,25 +112,33 @@ def kafka(folder: Path) -> Iterator[Kafka]:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
         "BEHIND:PLAINTEXT",
     }
-    home = folder / "kafka"
-    home.mkdir()
-    bounded = mounted(home)
-    broker = Broker(home, jars(), settings, lasting_port(), lasting_port())
-    try:
-        broker.start()
-        yield Kafka(broker, listener, proxy, bounded)
-    finally:
-        broker.stop()
-        if bounded:
-            subprocess.run(["umount", str(home)], check=True)
+    with small_disk() as (home, bounded):
+        broker = Broker(home, jars(), settings, lasting_port(), lasting_port())
+        try:
+            broker.start()
+            yield Kafka(broker, listener, proxy, bounded)
+        finally:
+            broker.stop()
 
 
-def mounted(folder: Path) -> bool:
-    """Whether `folder` is a small disk in memory now."""
-    if os.getuid() != 0:
-        return False
+@contextmanager
+def small_disk() -> Iterator[tuple[Path, bool]]:
+    """A folder, and whether it is a small disk in memory.
+
+    None of pytest's own: it could not remove one whose disk a killed run left mounted.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="interlock-disk-"))
     command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    bounded = (
+        os.getuid() == 0
+        and not subprocess.run(command, check=False, capture_output=True).returncode
+    )
+    try:
+        yield folder, bounded
+    finally:
+        if bounded:
+            subprocess.run(["umount", str(folder)], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

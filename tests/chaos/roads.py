@@ -34,7 +34,11 @@ class Door:
     async def ask(self) -> None:
         """POST after POST until cancelled, answered or not; never another answer than those."""
         headers = {"Authorization": f"Bearer {self.here.key}"}
-        async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as asking:
+        alone = aiohttp.TCPConnector(force_close=True)  # a kept connection may end under a request
+        async with (
+            aiohttp.ClientSession(headers=headers, connector=alone) as session,
+            asyncio.TaskGroup() as asking,
+        ):
             for n in itertools.count():
                 if len(self.waiting) < MOST:
                     one = asking.create_task(self._once(session, n))

@@ -69,7 +69,7 @@ def on_postgres(folder: Path, hands: Executor) -> Iterator[Stand]:
 @contextmanager
 def on_kafka(folder: Path, hands: Executor) -> Iterator[Stand]:
     """A process per service, Kafka beside the suite's own Valkey, SQLite."""
-    with kafka(folder) as transport:
+    with kafka() as transport:
         env = {"INTERLOCK_BUS_URL": transport.url}
         with world(folder, "--separate", env=env) as here:
             yield Stand("kafka", transport, here, folder, hands)

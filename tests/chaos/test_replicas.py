@@ -16,8 +16,9 @@ import pytest
 from interlock.contracts.topics import SERVICES
 from interlock.runtime.replicas import TIME_TO_LIVE
 from tests.chaos.load import load_on
-from tests.chaos.scale import MARKS, scaled
+from tests.chaos.scale import FULL, MARKS, scaled
 from tests.chaos.truth import faults_of, read_ledger, states
+from tests.components.buses import BUSES, bus_of_its_own
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SCOPE, SERVER, arguments
 from tests.components.suite import until
 from tests.components.world import World, permit, world
@@ -30,10 +31,15 @@ SCALE = tuple(word for name in SERVICES for word in ("--scale", f"{name}={EACH}"
 ENVIRONMENT = {"INTERLOCK_GATEWAY_GRACE_SECONDS": "1"}
 
 
-@pytest.fixture(scope="module", params=["redis"])
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """On each transport; `redis` is the suite's own."""
-    with world(tmp_path_factory.mktemp("crowd"), *SCALE, env=ENVIRONMENT) as here:
+@pytest.fixture(scope="module", params=BUSES if FULL else BUSES[:1])
+def crowd(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """On each transport: eighteen processes, so on one only where it is not played in full."""
+    with (
+        bus_of_its_own(request.param, request) as env,
+        world(tmp_path_factory.mktemp("crowd"), *SCALE, env={**ENVIRONMENT, **env}) as here,
+    ):
         yield here
 
 

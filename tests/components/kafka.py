@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,8 +28,8 @@ from tests.components.required import Missing
 FILES = Path(__file__).parent / "kafka_broker"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
 ROOM = 1 << 30
-PATIENCE = 60.0
-"""Seconds that the broker may take to start, or to stop."""
+PATIENCE = 180.0
+"""Seconds that the broker may take to start, or to stop: after a kill it reads its logs again."""
 SPARING = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 """The one request that any client may send first: it is answered once the broker serves."""
@@ -45,6 +45,8 @@ class Broker:
     """Properties other than the usual ones; `PORT` and `DATA` are replaced in them too."""
     port: int = field(default_factory=free_port)
     controller_port: int = field(default_factory=free_port)
+    salted: Sequence[str] = ()
+    """Users of SCRAM, as its format tool takes them: `SCRAM-SHA-512=[name=…,password=…]`."""
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -84,7 +86,8 @@ class Broker:
         end = time.monotonic() + PATIENCE
         while not _serves(self.port):
             if self.pid is None or time.monotonic() > end:
-                raise Missing(f"the broker did not start: {self.log.read_text()[-2000:]}")
+                how = "ended" if self.pid is None else f"does not answer for {PATIENCE:g} s"
+                raise Missing(f"the broker {how}: {self.log.read_text()[-2000:]}")
             time.sleep(0.05)
         return self
 
@@ -127,8 +130,13 @@ class Broker:
         draft = self.folder / "draft.properties"
         draft.write_text(text)
         command = [*self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c"]
+        salted = [word for user in self.salted for word in ("--add-scram", user)]
         made = subprocess.run(
-            [*command, str(draft)], capture_output=True, text=True, check=False, timeout=PATIENCE
+            [*command, str(draft), *salted],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
         )
         if made.returncode:
             raise Missing(f"the broker's folder could not be formatted: {made.stdout}{made.stderr}")
@@ -194,9 +202,11 @@ PATIENT = {"broker.session.timeout.ms": "20000"}
 
 
 @contextmanager
-def kafka(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Broker]:
+def kafka(
+    folder: Path, settings: Mapping[str, str] | None = None, salted: Sequence[str] = ()
+) -> Iterator[Broker]:
     """A broker of one's own below `folder`, stopped at the end. Missing where there can be none."""
-    broker = Broker(folder, jars(), settings or {})
+    broker = Broker(folder, jars(), settings or {}, salted=salted)
     try:
         yield broker.start()
     finally:

@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 
+from interlock.bus import Opening
 from interlock.contracts.topics import SERVICES
 from tests.components.ports import lasting_port
 
@@ -65,6 +66,11 @@ class Suite:
     def bus_url(self) -> str:
         """Where its broker listens; the same after a restart."""
         return self.env.get("INTERLOCK_BUS_URL") or self.redis_url
+
+    @property
+    def prefix(self) -> str:
+        """Before its names on the bus and in Redis."""
+        return self.env.get("INTERLOCK_PREFIX") or Opening.prefix
 
     @property
     def redis_url(self) -> str:

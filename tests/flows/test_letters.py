@@ -12,6 +12,7 @@ import pytest
 from interlock.identity.keys import new_key
 from interlock.sdk import BusAgent, Submission
 from tests.chaos.truth import read_ledger
+from tests.components.buses import BUSES, bus_of_its_own
 from tests.components.crm import NOT_REPEATABLE, SERVER, arguments
 from tests.components.suite import until
 from tests.components.world import World, world
@@ -48,13 +49,16 @@ class Parked:
         return Cli(("--url", suite.url, "--data", str(suite.data)))
 
 
-@pytest.fixture(scope="module", params=["redis"])
+@pytest.fixture(scope="module", params=BUSES)
 def parked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Parked]:
-    """On each transport; `redis` is the suite's own."""
+    """On each transport."""
     folder = tmp_path_factory.mktemp("letters")
-    with world(folder, env={"INTERLOCK_GATEWAY_GRACE_SECONDS": "1"}) as here:
+    with (
+        bus_of_its_own(request.param, request) as env,
+        world(folder, env={"INTERLOCK_GATEWAY_GRACE_SECONDS": "1", **env}) as here,
+    ):
         public = here.suite.data / "keys" / "policy.pub.json"
         right = public.read_bytes()
         restart(here, public, json.dumps({k: v for k, v in new_key().items() if k != "d"}).encode())
@@ -87,7 +91,8 @@ async def published(here: World) -> list[str]:
         Submission(f"letter-{n}", SERVER, NOT_REPEATABLE, arguments(NOT_REPEATABLE, n))
         for n in range(MANY)
     ]
-    async with BusAgent(here.suite.bus_url, here.bus_key) as agent:
+    suite = here.suite
+    async with BusAgent(suite.bus_url, here.bus_key, prefix=suite.prefix) as agent:
         return [str(task) for task in await agent.submit(calls)]
 
 

@@ -6,17 +6,16 @@ import pytest
 
 from tests.chaos.load import load_on
 from tests.chaos.truth import faults_of
-from tests.components.elasticmq import CREDENTIALS
+from tests.components.buses import bus_of_its_own
 from tests.components.world import world
 
 pytestmark = pytest.mark.slow
 
 
 async def test_governed_calls_over_http_and_over_sqs_end_once_and_are_in_the_ledger(
-    sqs_url: str, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    env = {"INTERLOCK_BUS_URL": sqs_url, **CREDENTIALS}
-    with world(tmp_path, env=env) as here:
+    with bus_of_its_own("sqs", request) as env, world(tmp_path, env=env) as here:
         async with load_on(here) as load:
             await load.run(20)
             ended = await load.ended()

@@ -54,17 +54,26 @@ class BusAgent:
     `await interlock.task(id).accepted()`, then `.outcome()`.
     """
 
-    def __init__(self, bus_url: str, key: AgentKey, *, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        bus_url: str,
+        key: AgentKey,
+        *,
+        prefix: str = Opening.prefix,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        """`prefix`: the suite's INTERLOCK_PREFIX, where it has one."""
         self._key = key
         self._now = now
-        self._bus = open_bus(Opening(bus_url, Keyring({}), now))
+        self._bus = open_bus(Opening(bus_url, Keyring({}), now, prefix))
 
     @classmethod
-    def from_file(cls, bus_url: str, file: Path) -> "BusAgent":
+    def from_file(cls, bus_url: str, file: Path, *, prefix: str = Opening.prefix) -> "BusAgent":
         """With the key that `interlock agent add --bus-key` wrote; `Refused` where it is none."""
         try:
             said = orjson.loads(file.read_bytes())
-            return cls(bus_url, AgentKey.of(said["tenant"], said["agent"], said["key"]))
+            key = AgentKey.of(said["tenant"], said["agent"], said["key"])
+            return cls(bus_url, key, prefix=prefix)
         except (OSError, ValueError, KeyError, TypeError, JoseError):
             raise Refused(f"`{file}` is no key of an agent for the bus") from None
 

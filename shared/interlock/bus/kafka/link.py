@@ -14,7 +14,7 @@ from faststream.kafka.security import parse_security
 
 from interlock.bus.kafka.access import security, tokens
 from interlock.bus.kafka.address import Address
-from interlock.bus.kafka.trouble import AWAY, asking, trouble
+from interlock.bus.kafka.trouble import AWAY, asking, hung_up, trouble
 from interlock.errors import InterlockError, Unavailable
 
 T = TypeVar("T")
@@ -168,6 +168,9 @@ class Link:
                 )
             except AWAY as error:
                 why = trouble(error, f"reach Kafka at `{place}`")
+                if self.address.encrypted and not self.address.cert and hung_up(error):
+                    certificate = "where it asks for a certificate, name `cert=` and `key=`"
+                    why = Unavailable(f"{why.detail}; {certificate}")
             else:
                 line.close()
                 return

@@ -50,6 +50,12 @@ def _wrong(error: BaseException) -> str | None:
     return None
 
 
+def hung_up(error: BaseException) -> bool:
+    """Whether the broker was there, and closed: with TLS 1.3 it says after the handshake only, and
+    the client does not hear why, that a certificate is missing (RFC 8446, section 4.4.2.4)."""
+    return isinstance(error, errors.KafkaConnectionError) and "closed" in str(error)
+
+
 def _denial(error: BaseException) -> str:
     what = ", ".join(f"`{one}`" for one in _names(error.args))
     if isinstance(error, errors.GroupAuthorizationFailedError):

@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,60 +16,18 @@ from interlock.errors import Refused, Unavailable
 from interlock.identity.submissions import AgentKey, Request
 from interlock.runtime.supervisor import free_port
 from interlock.testing.build import KEYRING, authenticated, raw
-from tests.components.kafka import PATIENT, Broker, kafka, quick_folder
 from tests.components.required import Missing, without
 from tests.interlock.bus.harness import clock
-
-PASSWORD = "s3cret-of-the-test"
-
-
-@dataclass(frozen=True)
-class Secured:
-    """A broker with a second door: TLS for `localhost`, users `admin` and `agent`, ACLs."""
-
-    port: int
-    ca: Path
-    broker: Broker
-
-    def url(self, who: str = f"admin:{PASSWORD}@", host: str = "localhost", more: str = "") -> str:
-        return f"kafka://{who}{host}:{self.port}?ca={self.ca}&replication=1&partitions=1{more}"
+from tests.interlock.bus.kafka.secured import PASSWORD, USER, Secured, secured_broker
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    home, port = tmp_path_factory.mktemp("secured"), free_port()
     try:
-        with quick_folder(home / "data") as folder, kafka(folder, settings(home, port)) as it:
-            yield Secured(port, home / "ca.pem", it)
+        with secured_broker(tmp_path_factory.mktemp("secured")) as running:
+            yield running
     except Missing as missing:
         without("kafka", missing)
-
-
-def settings(home: Path, port: int) -> dict[str, str]:
-    store, login = home / "store.p12", "org.apache.kafka.common.security.plain.PlainLoginModule"
-    key = ["-storepass", "changeit", "-alias", "broker", "-keystore", str(store)]
-    made = ["-dname", "CN=broker", "-ext", "san=dns:localhost", "-keyalg", "EC", "-validity", "2"]
-    subprocess.run(["keytool", "-genkeypair", *key, *made], check=True, capture_output=True)
-    shown = ["keytool", "-exportcert", "-rfc", *key]
-    told = subprocess.run(shown, check=True, capture_output=True)
-    (home / "ca.pem").write_bytes(told.stdout)
-    inside = "PLAINTEXT://127.0.0.1:PORT"
-    secure = "listener.name.secure"
-    return PATIENT | {
-        "listeners": f"{inside},CONTROLLER://127.0.0.1:CONTROLLER_PORT,SECURE://127.0.0.1:{port}",
-        "advertised.listeners": f"{inside},SECURE://localhost:{port}",
-        "listener.security.protocol.map": (
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL"
-        ),
-        f"{secure}.sasl.enabled.mechanisms": "PLAIN",
-        f"{secure}.plain.sasl.jaas.config": (
-            f'{login} required user_admin="{PASSWORD}" user_agent="{PASSWORD}";'
-        ),
-        f"{secure}.ssl.keystore.location": str(store),
-        f"{secure}.ssl.keystore.password": "changeit",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS;User:admin",
-    }
 
 
 def bus(url: str) -> KafkaBus:
@@ -87,8 +44,25 @@ async def why_not(made: Bus) -> str:
     return error.value.detail
 
 
-async def test_who_has_a_password_and_trusts_the_certificate_is_let_in(secured: Secured) -> None:
-    opened = bus(secured.url())
+DOORS: dict[str, Callable[[Secured], str]] = {
+    "password": lambda to: to.url(),
+    "scram-512": lambda to: to.url(more="&mechanism=SCRAM-SHA-512"),
+    "scram-256": lambda to: to.url(more="&mechanism=SCRAM-SHA-256", port=to.other),
+    "certificate": lambda to: to.url("", more=shown(to), port=to.mutual),
+}
+
+
+def shown(to: Secured) -> str:
+    """A certificate of one's own."""
+    return f"&security=ssl&cert={to.home}/client.pem&key={to.home}/client.key"
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_who_is_known_and_trusts_the_certificate_is_let_in(
+    secured: Secured, door: str
+) -> None:
+    made = f"{door}:"
+    opened = KafkaBus(DOORS[door](secured), Surroundings(KEYRING, clock), prefix=made)
     await opened.open()
     await opened.apply()
     await opened.publish([raw(authenticated())])
@@ -98,12 +72,19 @@ async def test_who_has_a_password_and_trusts_the_certificate_is_let_in(secured: 
     await opened.close()
 
 
-async def test_a_wrong_password_is_said(secured: Secured) -> None:
-    assert "does not take these credentials" in await why_not(bus(secured.url("admin:wrong@")))
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+async def test_a_wrong_password_is_said(secured: Secured, mechanism: str) -> None:
+    url = secured.url(f"{USER}:wrong@", more=f"&mechanism={mechanism}")
+    assert "does not take these credentials" in await why_not(bus(url))
+
+
+async def test_who_shows_no_certificate_where_one_is_asked_for_is_told(secured: Secured) -> None:
+    said = await why_not(bus(secured.url("", more="&security=ssl", port=secured.mutual)))
+    assert "`cert=`" in said
 
 
 async def test_a_mechanism_that_the_broker_lacks_is_said(secured: Secured) -> None:
-    url = secured.url(more="&mechanism=SCRAM-SHA-512")
+    url = secured.url(more="&mechanism=SCRAM-SHA-512", port=secured.other)
     assert "another `mechanism=`" in await why_not(bus(url))
 
 
@@ -180,7 +161,7 @@ def refused(url: str, redis_url: str, data: Path) -> str:
         env=os.environ | {f"INTERLOCK_{name}": value for name, value in (told | keys).items()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert ended.returncode == 2, ended.stderr
@@ -189,6 +170,7 @@ def refused(url: str, redis_url: str, data: Path) -> str:
     return said[0]
 
 
+@pytest.mark.timeout(400)
 def test_a_service_that_cannot_reach_its_bus_says_so_in_one_line(
     secured: Secured, redis_url: str, tmp_path: Path
 ) -> None:
