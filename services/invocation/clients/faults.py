@@ -13,8 +13,9 @@ UNSUPPORTED_VERSION = -32022
 METHOD_NOT_FOUND = -32601
 
 
-def of_exception(connection: Connection, error: Exception) -> UpstreamError:
-    """What aiohttp could not do. Raises `Refused` for an address that may not be dialled.
+def of_exception(connection: Connection, error: Exception, sent: bool = True) -> UpstreamError:
+    """What aiohttp could not do; `sent`: a byte may have left. Raises `Refused` for an address that
+    may not be dialled.
 
     aiohttp itself repeats no POST: it does so for idempotent methods only.
     """
@@ -34,6 +35,10 @@ def of_exception(connection: Connection, error: Exception) -> UpstreamError:
         raise Refused(f"the URL of server `{name}` is not valid", code="bad_connection") from None
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UpstreamError(Reach.NOT_SENT, f"server `{name}` accepts no connection in time")
+    if not sent:
+        return UpstreamError(
+            Reach.NOT_SENT, f"server `{name}` closed the connection before anything was sent"
+        )
     if isinstance(error, aiohttp.ClientPayloadError):
         return UpstreamError(Reach.LOST, f"the answer of server `{name}` broke off")
     return UpstreamError(

@@ -21,7 +21,7 @@ from mcp.types import (
 from interlock.contracts.catalogue import HttpConnection
 from interlock.contracts.upstream import TASK_ID_META
 from services.invocation.clients import faults
-from services.invocation.clients.dial import CONNECT_SECONDS, read
+from services.invocation.clients.dial import CONNECT_SECONDS, Body, read
 from services.invocation.clients.events import EventReader, TooLarge
 from services.invocation.clients.port import (
     Connection,
@@ -90,10 +90,11 @@ class LeanClient:
 
     async def _send(self, connection: Connection, post: "_Post") -> Span:
         assert isinstance(connection.at, HttpConnection)
+        body = Body(post.body(next(self._ids)))
         try:
             async with self._http.post(
                 connection.at.url,
-                data=post.body(next(self._ids)),
+                data=body,
                 headers=post.headers(connection),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
@@ -101,15 +102,15 @@ class LeanClient:
                 ),
             ) as answer:
                 if answer.status != 200:
-                    body = await read(answer)
-                    raise faults.of_status(connection, answer.status, answer.headers, body)
+                    told = await read(answer)
+                    raise faults.of_status(connection, answer.status, answer.headers, told)
                 if answer.content_type == "text/event-stream":
                     return await _streamed(connection, answer, post.on_progress)
                 return _result(connection, _message(connection, await read(answer)))
         except TooLarge:
             raise faults.too_large(connection) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise faults.of_exception(connection, error) from None
+            raise faults.of_exception(connection, error, body.sent) from None
 
 
 @dataclass(frozen=True)

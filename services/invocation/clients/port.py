@@ -101,13 +101,13 @@ class Reach(StrEnum):
 
     NOT_SENT = "not_sent"
     """Surely not executed; a repeat is always safe. No connection (name, address, TLS, pool,
-    handshake, process), or the server says that it did not take the request on: 429, 503 with
-    Retry-After (RFC 9110 §15.6.4), an ended session (404, MCP 2025-11-25 "Session Management"),
-    an unsupported protocol version (-32022)."""
+    handshake, process), or one that had ended before anything was written to it; or the server says
+    that it did not take the request on: 429, 503 with Retry-After (RFC 9110 §15.6.4), an ended
+    session (404, MCP 2025-11-25 "Session Management"), an unsupported protocol version (-32022)."""
 
     LOST = "lost"
     """Perhaps executed: bytes may have gone out, and what came back proves nothing. Timeout;
-    connection reset or closed, also at the moment of the write (a keep-alive connection that the
+    connection reset or closed, also just after the write (a keep-alive connection that the
     server closed just then looks the same as one that it closed after executing); process died;
     5xx without a JSON-RPC answer (a proxy writes 502 and 504 when it has lost the server); 408;
     202; an answer that is too large or unreadable (the tool did run)."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from mcp.shared.inbound import decode_header_value
@@ -194,6 +195,36 @@ async def test_a_connection_that_breaks_after_the_call_means_lost(
     upstreams: Upstreams, sent: bytes
 ) -> None:
     assert (await failing(upstreams, dropping(sent))).reach is Reach.LOST
+
+
+async def test_a_connection_that_was_closed_before_the_write_means_not_sent(
+    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given out by the pool a moment before its end was noticed."""
+    heard: list[Heard] = []
+
+    async def talk(one: Heard, writer: asyncio.StreamWriter) -> None:
+        heard.append(one)
+        writer.write(result(DONE))
+
+    pool = upstreams._http.connector
+    assert pool is not None
+    real = pool.connect
+
+    async def closed(*given: Any, **more: Any) -> Any:
+        connection = await real(*given, **more)
+        assert connection.transport is not None
+        connection.transport.close()
+        return connection
+
+    async with talking(talk) as url:
+        call = UpstreamCall(to(url), "grant", '{"text":"%s"}' % ("x" * 200_000), 5)
+        await upstreams.call(call)
+        calls = len(heard)
+        monkeypatch.setattr(pool, "connect", closed)
+        with pytest.raises(UpstreamError, match="before anything was sent") as raised:
+            await upstreams.call(call)
+    assert (raised.value.reach, len(heard)) == (Reach.NOT_SENT, calls)
 
 
 async def test_a_post_is_sent_once_even_on_a_kept_alive_connection_that_breaks(
