@@ -6,6 +6,7 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from interlock.bus import Group
 from interlock.runtime.main import run
@@ -16,6 +17,7 @@ from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls
 from services.gateway.handlers.changes import Changes
+from services.gateway.handlers.leases import Leases
 from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.shelves import Shelves
@@ -31,7 +33,6 @@ from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
 from services.gateway.http.sdk import protocol
-from services.gateway.http.stream import StreamLimits
 from services.gateway.settings import Settings
 from services.gateway.store import RedisSnapshots, Snapshots
 
@@ -69,7 +70,8 @@ async def parts(
     sweeps = Sweeps(store, host.bus, host.stamp, host.now)
     refusals = Refusals(host.bus, host.stamp, new_id)
     tasks = _tasks(host, store, sweeps, reader)
-    calls = _calls(host, settings, tasks, (waiters, refusals))
+    leases = Leases(store)
+    calls = _calls(host, settings, tasks, (waiters, refusals, leases))
     projector = Projector(store, waiters, host.metrics)
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
@@ -79,17 +81,7 @@ async def parts(
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
     serving = protocol(calls, tasks.visible, shelves, listen, version("interlock"))
     async with serving as application:
-        mcp = McpDoor(
-            tasks,
-            host.tokens,
-            refusals,
-            application,
-            Lean(calls, StreamLimits(settings.keep_alive_seconds, settings.slow_reader_seconds)),
-            features=FeatureReader(shelves),
-            body_limit=settings.body_limit,
-            reached=_reached(host, settings),
-            scopes=settings.challenge_scopes,
-        )
+        mcp = _door(host, settings, (calls, refusals, leases), application, shelves)
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
@@ -97,13 +89,38 @@ async def parts(
                 lambda: store.run(waiters.tell),
                 waiters.run,
                 *(sweeps.mark, sweeps.republish, sweeps.watch_deadlines),
-                refusals.run,
+                *(leases.run, refusals.run),
                 *listens,
             ],
         )
 
 
-def _calls(host: Host, settings: Settings, tasks: Tasks, shared: tuple[Waiters, Refusals]) -> Calls:
+def _door(
+    host: Host,
+    settings: Settings,
+    shared: tuple[Calls, Refusals, Leases],
+    application: ASGIApp,
+    shelves: Shelves,
+) -> McpDoor:
+    calls, refusals, leases = shared
+    return McpDoor(
+        calls.tasks,
+        host.tokens,
+        refusals,
+        application,
+        Lean(calls, settings.keep_alive_seconds),
+        leases=leases,
+        features=FeatureReader(shelves),
+        body_limit=settings.body_limit,
+        reached=_reached(host, settings),
+        slow_reader=settings.slow_reader_seconds,
+        scopes=settings.challenge_scopes,
+    )
+
+
+def _calls(
+    host: Host, settings: Settings, tasks: Tasks, shared: tuple[Waiters, Refusals, Leases]
+) -> Calls:
     return Calls(
         tasks,
         *shared,

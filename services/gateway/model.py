@@ -95,6 +95,14 @@ class Request(NamedTuple):
     client: Client
 
 
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Equal calls are there, and whether anybody waits for them is not certain yet."""
+
+    since: int
+    """Whoever waits shows life after that: milliseconds on the store's clock. Ask again with it."""
+
+
 class Front(NamedTuple):
     """What a route of MCP shows: one server, one toolset, or all of the caller's catalogue."""
 

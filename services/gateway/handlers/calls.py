@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,14 +15,14 @@ from interlock.contracts.task import Principal, Task, TaskState
 from interlock.errors import Refused, Unavailable
 from interlock.identity.tokens import Caller
 from interlock.telemetry.traces import Traces, traceparent_of
-from services.gateway.decide import tell
+from services.gateway.decide import rejoin, tell
+from services.gateway.handlers.leases import Leases, Reply
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Asked, Tasks
-from services.gateway.handlers.waiting import Waiters, until_final
+from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
 from services.gateway.model import Offer, Place, Snapshot, Unanswered, Unsure
 
 log = structlog.get_logger()
-GONE = "the client closed the stream of its call"
 Progress = Callable[[float, float | None, str], Awaitable[None]]
 
 
@@ -33,8 +34,7 @@ class Listener:
     """Takes progress, where the client asked for it; numbers only ever grow (MCP, "Progress")."""
     modern: bool = True
     """Since 2026-07-28 closing the stream is a cancellation; before it never was."""
-    ended_by_us: bool = False
-    """We cut the stream, so that it says nothing about what the client wants."""
+    reply: Reply = field(default_factory=Reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Calls:
     tasks: Tasks
     waiters: Waiters
     refusals: Refusals
+    leases: Leases
     traces: Traces
     require_standing: Callable[[Caller], None]
     """`Refused` where the caller's access was revoked since the request was let in."""
@@ -76,7 +77,12 @@ class Calls:
         ) as span:
             within = timedelta(seconds=self.deadline)
             asked = Asked(
-                offer, wanted.arguments, wanted.text, within, traceparent=traceparent_of(span)
+                offer,
+                wanted.arguments,
+                wanted.text,
+                within,
+                traceparent=traceparent_of(span),
+                rejoins=not offer.tool.repeatable,
             )
             try:
                 task = self.tasks.task(caller, asked)
@@ -89,12 +95,12 @@ class Calls:
             return await self._run(caller, task, asked, listener)
 
     async def _run(self, caller: Caller, task: Task, asked: Asked, listener: Listener) -> str:
-        url = self.tasks.url_of(task)
         try:
             snapshot = await self.waited(caller, task, asked, listener)
         except Unsure as error:
-            text = f"{error.detail}: {url}"
+            text = f"{error.detail}: {self.tasks.url_of(task)}"
             return tell.refusal(text, modern=listener.modern, task_id=task.id)
+        listener.reply.tells_end, url = snapshot.final, self.tasks.url_of(snapshot.task)
         lacking = tell.lacks_capability(snapshot)
         if lacking is not None:
             raise Unanswered(tell.sentence(snapshot, url), lacking)
@@ -112,16 +118,38 @@ class Calls:
             self._require_standing(caller, task)
             return self._patience(snapshot)
 
-        with self.waiters.watch(Place(task.tenant, task.id)) as watch:
-            try:
-                watch.begin(await self.tasks.accept(caller, task, asked))
-                return await until_final(
-                    watch, self.waiters, self.tasks.store, patience, _Growing(listener)
-                )
-            except asyncio.CancelledError:
-                if listener.modern and not (listener.ended_by_us or self.waiters.closing):
-                    self._cancel_later(task, caller.principal)
-                raise
+        standing = task
+        try:
+            while True:
+                with self.waiters.watch(Place(task.tenant, task.id)) as watch:
+                    snapshot = await self.tasks.accept(caller, task, asked)
+                    standing = snapshot.task
+                    if asked.rejoins:
+                        self.leases.hold(listener.reply, standing)
+                    if snapshot.place == watch.place:
+                        watch.begin(snapshot)
+                        return await self._end(watch, patience, listener)
+                joined = await self._joined(snapshot, patience, listener)
+                if not rejoin.is_void(joined):
+                    return joined
+                self.leases.let_go(listener.reply)
+        except asyncio.CancelledError:
+            if listener.modern and not (listener.reply.ended_by_us or self.waiters.closing):
+                self._cancel_later(standing, caller.principal)
+            raise
+
+    async def _joined(self, snapshot: Snapshot, patience: Patience, listener: Listener) -> Snapshot:
+        """The end of an earlier call, whose client asks again."""
+        log.info("call.joined", task_id=snapshot.task.id, state=snapshot.state)
+        with self.waiters.watch(snapshot.place) as watch:
+            watch.begin(snapshot)
+            with suppress(Unavailable):
+                watch.renew(await self.tasks.store.read(snapshot.place))
+            return await self._end(watch, patience, listener)
+
+    async def _end(self, watch: Watch, patience: Patience, listener: Listener) -> Snapshot:
+        telling = _Growing(listener)
+        return await until_final(watch, self.waiters, self.tasks.store, patience, telling)
 
     def _require_standing(self, caller: Caller, task: Task) -> None:
         try:
@@ -141,7 +169,7 @@ class Calls:
             try:
                 snapshot = await self.tasks.store.read(Place(task.tenant, task.id))
                 if snapshot is not None and not snapshot.final:
-                    await self.tasks.request_cancel(task, by, GONE)
+                    await self.tasks.request_cancel(task, by, rejoin.GONE)
             except Unavailable as error:
                 log.warning("task.not_cancelled", task_id=task.id, why=error.detail)
 

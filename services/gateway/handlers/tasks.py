@@ -1,7 +1,8 @@
 """A task's life at the door: asked for, looked at, cancelled."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,11 @@ from interlock.identity.tokens import Caller
 from services.gateway.decide import admit, merge, schema
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
-from services.gateway.model import Feature, Offer, Place, Sent, Snapshot
+from services.gateway.model import Feature, InDoubt, Offer, Place, Sent, Snapshot
 from services.gateway.store import Accepting, Snapshots
+
+IN_DOUBT = (0.02, 0.05, 0.1, 0.2)
+"""Seconds between looks at whether an equal call's client is there still: for a lease at most."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Asked:
     key: str | None = None
     """Idempotency key."""
     traceparent: str | None = None
+    rejoins: bool = False
+    """As `store.Accepting` has it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,8 @@ class Tasks:
         )
 
     async def accept(self, caller: Caller, task: Task, asked: Asked) -> Snapshot:
-        """Write the task down, then publish it; or give back what is there under its key.
+        """Write the task down, then publish it; or give back what is there under its key, or the
+        earlier call that it is (`Asked.rejoins`).
 
         Raises `Unavailable` where nothing was written and nothing will run, `Unsure` where that
         is not known. Once it returns the task is accepted, whatever happens to us.
@@ -100,7 +107,11 @@ class Tasks:
         )
         raw = self.stamp.from_journal(fact, (task.round, 0), None, asked.traceparent)
         new = merge.accepted(task, self.now())
-        there = await self.store.accept(Accepting(new, raw))
+        accepting = Accepting(new, raw, rejoins=asked.rejoins)
+        pauses = iter(IN_DOUBT)
+        while isinstance(there := await self.store.accept(accepting), InDoubt):
+            accepting = replace(accepting, since=there.since)
+            await asyncio.sleep(next(pauses, IN_DOUBT[-1]))
         if there is not None:
             await self.store.watch(there.place)
             return there

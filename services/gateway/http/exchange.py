@@ -1,7 +1,7 @@
 """One request on its way from the door to the protocol's handlers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp.server import ServerRequestContext
@@ -9,6 +9,7 @@ from mcp.server import ServerRequestContext
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.calls import Progress, Wanted
 from services.gateway.handlers.features import WantedFeature
+from services.gateway.handlers.leases import Reply
 from services.gateway.model import Front
 
 CALL = "tools/call"
@@ -32,6 +33,7 @@ class Exchange:
     """What a read, a prompt or a completion wants, where it is one."""
     refusal: str = "`name` is a string and `arguments` an object"
     """Why it is none."""
+    reply: Reply = field(default_factory=Reply)
 
     @property
     def server(self) -> str | None:

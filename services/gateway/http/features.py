@@ -104,7 +104,7 @@ class FeatureProtocol:
         if exchange.feature is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
         modern = ctx.protocol_version >= MODERN
-        listener = Listener(progress=progress_to(ctx), modern=modern)
+        listener = Listener(progress=progress_to(ctx), modern=modern, reply=exchange.reply)
         try:
             text = await self._features.answer(exchange.caller, exchange.feature, listener)
         except Unanswered as error:

@@ -6,7 +6,6 @@ answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from services.gateway.decide.tell import protocol_error
 from services.gateway.handlers.calls import Calls, Listener, Wanted
 from services.gateway.http.answers import refused
 from services.gateway.http.exchange import CALL, MODERN, VERSION, Exchange
-from services.gateway.http.stream import HEADERS, KEEP_ALIVE, StreamLimits, disconnected
+from services.gateway.http.stream import HEADERS, KEEP_ALIVE, disconnected
 from services.gateway.model import Unanswered
 
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -30,10 +29,12 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Lean:
-    """Serves plain calls; says of everything else that it did not."""
+    """Serves plain calls; says of everything else that it did not. Its `send` raises `TimeoutError`
+    for a client that takes nothing."""
 
     calls: Calls
-    limits: StreamLimits
+    keep_alive: float
+    """Seconds between comments on a silent stream."""
 
     async def __call__(
         self, exchange: Exchange, request: Request, receive: Receive, send: Send
@@ -41,21 +42,20 @@ class Lean:
         wanted = exchange.wanted
         if wanted is None or not _plain(exchange, wanted, request.scope["headers"]):
             return False
-        stream = _Answer(exchange.message, send, self.limits)
-        listener = Listener(progress=stream.progress if stream.token is not None else None)
+        stream = _Answer(exchange.message, send)
+        listener = Listener(
+            progress=stream.progress if stream.token is not None else None, reply=exchange.reply
+        )
         running = asyncio.ensure_future(self.calls.answer(exchange.caller, wanted, listener))
         gone = asyncio.ensure_future(disconnected(receive))
         try:
             await self._keep(stream, running, gone)
-        except TimeoutError:
-            listener.ended_by_us = True
         finally:
             running.cancel()
             gone.cancel()
             await asyncio.gather(running, gone, return_exceptions=True)
         if not running.cancelled():
-            with suppress(TimeoutError):
-                await stream.end(running)
+            await stream.end(running)
         return True
 
     async def _keep(
@@ -68,7 +68,7 @@ class Lean:
                 waiting = {running, gone, asyncio.ensure_future(stream.news.wait())}
             await asyncio.wait(
                 waiting,
-                timeout=self.limits.keep_alive,
+                timeout=self.keep_alive,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for news in waiting - {running, gone}:
@@ -83,12 +83,11 @@ class _Answer:
     Progress is not queued: a client that is slower than it gets the newest.
     """
 
-    def __init__(self, message: Mapping[str, Any], send: Send, limits: StreamLimits) -> None:
+    def __init__(self, message: Mapping[str, Any], send: Send) -> None:
         self.token = message["params"]["_meta"].get("progressToken")
         self.news = asyncio.Event()
         self._id = orjson.dumps(message["id"])
         self._send = send
-        self._limits = limits
         self._streams = False
         self._progress: dict[str, Any] | None = None
 
@@ -151,9 +150,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _write(self, body: bytes, more: bool = True) -> None:
-        """`TimeoutError` if the client takes nothing for too long."""
-        async with asyncio.timeout(self._limits.slow_reader):
-            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 def _frame(data: bytes) -> bytes:

@@ -19,6 +19,7 @@ from interlock.identity.tokens import Caller, Tokens
 from services.gateway.decide.reached import Reached
 from services.gateway.decide.text import cut
 from services.gateway.handlers.calls import Wanted
+from services.gateway.handlers.leases import Leases
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
@@ -26,6 +27,7 @@ from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
+from services.gateway.http.outlet import Outlet
 from services.gateway.model import Feature, Front, Offer
 
 INVALID_REQUEST = -32600
@@ -51,17 +53,22 @@ class McpDoor:
         protocol: ASGIApp,
         lean: Fast,
         *,
+        leases: Leases,
         features: FeatureReader,
         body_limit: int,
         reached: Reached,
+        slow_reader: float,
         scopes: tuple[str, ...] = (),
     ) -> None:
-        """`scopes`: what a client without a good token is told to ask for."""
+        """`slow_reader`: seconds after which a client that takes nothing is dropped. `scopes`:
+        what a client without a good token is told to ask for."""
         self._tasks = tasks
         self._tokens = tokens
         self._refusals = refusals
         self._protocol = protocol
         self._lean = lean
+        self._leases = leases
+        self._slow_reader = slow_reader
         self._features = features
         self._body_limit = body_limit
         self._reached = reached
@@ -85,9 +92,20 @@ class McpDoor:
             await exchange(scope, receive, send)
             return
         scope["state"][EXCHANGE] = exchange
-        if await self._lean(exchange, request, receive, send):
-            return
-        await self._protocol(scope, _again(body, receive), self._watched(exchange, send))
+        await self._serve(exchange, body, request, send)
+
+    async def _serve(self, exchange: Exchange, body: bytes, request: Request, send: Send) -> None:
+        reply, receive = exchange.reply, request.receive
+        outlet = Outlet(reply, self._leases, receive, send, self._slow_reader)
+        try:
+            if not await self._lean(exchange, request, receive, outlet.send):
+                watched = self._watched(exchange, outlet.send)
+                await self._protocol(request.scope, _again(body, receive), watched)
+        except* TimeoutError:
+            if not reply.ended_by_us:
+                raise
+        finally:
+            self._leases.let_go(reply)
 
     def _watched(self, exchange: Exchange, send: Send) -> Send:
         """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, …"""

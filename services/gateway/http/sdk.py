@@ -95,7 +95,7 @@ class Protocol:
         if exchange.wanted is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
         modern = ctx.protocol_version >= MODERN
-        listener = Listener(progress=progress_to(ctx), modern=modern)
+        listener = Listener(progress=progress_to(ctx), modern=modern, reply=exchange.reply)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)
         except Unanswered as error:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.bus import Raw
-from interlock.contracts.task import Principal, Task
+from interlock.contracts.task import Principal, Task, TaskState
 from interlock.errors import Refused, Unavailable
-from services.gateway.decide import merge
+from services.gateway.decide import merge, rejoin
 from services.gateway.decide.merge import Weight
 from services.gateway.decide.tell import facts_of
 from services.gateway.model import (
     Happened,
+    InDoubt,
     Milestone,
     Place,
     Request,
@@ -22,7 +23,9 @@ from services.gateway.model import (
 )
 from services.gateway.store.port import (
     GRACE,
+    LEASE,
     MOST_PROGRESS,
+    NOTICED,
     REPUBLISH_AFTER,
     Accepting,
     Applied,
@@ -46,6 +49,9 @@ class _Kept:
     doors: set[str] = field(default_factory=set)
     publish_at: datetime | None = None
     ask_at: datetime | None = None
+    told: bool = False
+    waited_for: float | None = None
+    """Until when somebody surely waits, on the loop's clock; None: it is not asked for again."""
 
 
 @dataclass
@@ -65,12 +71,16 @@ class Shared:
 class MemorySnapshots:
     """`Snapshots` of one replica."""
 
-    def __init__(self, shared: Shared, replica: str) -> None:
+    def __init__(self, shared: Shared, replica: str, *, lease: float = LEASE) -> None:
         self._shared = shared
         self._replica = replica
+        self._lease = lease
 
-    async def accept(self, new: Accepting) -> Snapshot | None:
+    async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
         snapshot = new.snapshot
+        earlier = self._earlier(new) if new.rejoins else None
+        if earlier is not None:
+            return earlier
         kept = self._shared.kept(snapshot.place)
         there = kept.snapshot
         if there is not None:
@@ -85,8 +95,51 @@ class MemorySnapshots:
             doors={self._replica},
             publish_at=snapshot.created_at + timedelta(seconds=REPUBLISH_AFTER),
             ask_at=snapshot.task.deadline + timedelta(seconds=GRACE),
+            waited_for=_clock() + self._lease if new.rejoins else None,
         )
         return None
+
+    def _earlier(self, new: Accepting) -> Snapshot | InDoubt | None:
+        now = _clock()
+        since = now + NOTICED if new.since is None else new.since / 1000
+        for kept in self._equal(new.snapshot.task):
+            assert kept.snapshot is not None
+            assert kept.waited_for is not None
+            if kept.waited_for <= now:
+                moment = new.snapshot.created_at
+                if rejoin.is_open(kept.snapshot, told=kept.told, now=moment):
+                    kept.waited_for = now + self._lease
+                    return kept.snapshot
+                kept.waited_for = None
+            elif kept.waited_for < since + self._lease:
+                return InDoubt(int(since * 1000))
+        return None
+
+    def _equal(self, task: Task) -> Sequence[_Kept]:
+        """Those that nobody surely waits for come first."""
+        found = [
+            kept
+            for place, kept in self._shared.tasks.items()
+            if place.tenant == task.tenant
+            and kept.snapshot is not None
+            and kept.waited_for is not None
+            and kept.snapshot.task.principal == task.principal
+            and kept.snapshot.task.request_digest == task.request_digest
+        ]
+        return sorted(found, key=lambda kept: kept.waited_for or 0.0)
+
+    async def renew(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            kept = self._shared.kept(Place(task.tenant, task.id))
+            if kept.waited_for is not None:
+                kept.waited_for = _clock() + self._lease
+
+    async def leave(self, task: Task, *, told: bool) -> None:
+        kept = self._shared.kept(Place(task.tenant, task.id))
+        kept.told = kept.told or told
+        ended = told and (kept.snapshot is None or kept.snapshot.state is not TaskState.UNKNOWN)
+        if kept.waited_for is not None:
+            kept.waited_for = None if ended else 0.0
 
     async def published(self, requests: Sequence[Sent]) -> None:
         for place, round_ in requests:
@@ -193,6 +246,10 @@ class MemorySnapshots:
             await asyncio.Event().wait()
         finally:
             del self._shared.wakes[self._replica]
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def conflict(there: Snapshot) -> Refused:

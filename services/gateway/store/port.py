@@ -10,6 +10,7 @@ from interlock.bus import Raw
 from interlock.contracts.task import Principal, Task
 from services.gateway.model import (
     Happened,
+    InDoubt,
     Milestone,
     Place,
     Request,
@@ -28,6 +29,10 @@ GRACE = 60.0
 """Seconds past a deadline from which on the end of a task is asked for, every `GRACE` seconds."""
 MOST_RECENT = 1000
 """Tasks that a principal's list goes back."""
+LEASE = 3.0
+"""Seconds for which whoever waits for a call counts as alive without a sign of life."""
+NOTICED = 0.2
+"""Seconds in which the loss of a connection that is closed is noticed, a proxy between included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Accepting:
     raw: Raw
     request: Request | None = None
     """Kept until the end, where the client may be asked for something."""
+    rejoins: bool = False
+    """It may not be repeated and has no key: an equal call of the same principal that
+    `decide.rejoin` calls open is this one, whose client asks again."""
+    since: int | None = None
+    """What `InDoubt` said, of whoever asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +87,20 @@ class Applied(IntEnum):
 class Snapshots(Protocol):
     """One replica's access to all snapshots."""
 
-    async def accept(self, new: Accepting) -> Snapshot | None:
+    async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
         """Write a task down, whole or not at all; it is accepted then.
 
-        Returns the snapshot that is there already for the same request. Raises `Refused`
-        (`conflict`, 422 at the door) where it is for another one; `Unavailable` where surely
-        nothing was written; `Unsure` where that is not known.
+        Returns the snapshot that is there already for the same request, `InDoubt` where nothing
+        was written for now. Raises `Refused` (`conflict`, 422 at the door) where it is for another
+        one; `Unavailable` where surely nothing was written; `Unsure` where that is not known.
+        What `rejoins` counts as waited for from then on, for `LEASE` seconds.
         """
+
+    async def renew(self, tasks: Sequence[Task]) -> None:
+        """Somebody waits for these calls still; for `LEASE` seconds more that counts."""
+
+    async def leave(self, task: Task, *, told: bool) -> None:
+        """Nobody waits for the call any more; `told`: its client was told its end."""
 
     async def published(self, requests: Sequence[Sent]) -> None:
         """The bus has these."""

@@ -1,4 +1,4 @@
-"""Snapshots in Redis, below `<prefix>`: hashes `<tenant>:task:<id>`, logs, and three indexes."""
+"""Snapshots in Redis, below `<prefix>`: hashes `<tenant>:task:<id>`, logs, and indexes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from interlock.contracts.outcomes import TaskSettled, TaskSucceeded
 from interlock.contracts.task import Client, Principal, Task, TaskState
 from interlock.contracts.topics import Topic
 from interlock.errors import Unavailable
-from services.gateway.decide import merge
+from services.gateway.decide import merge, rejoin
 from services.gateway.model import (
     Happened,
+    InDoubt,
     Milestone,
     Place,
     Request,
@@ -31,8 +32,10 @@ from services.gateway.store.memory import conflict
 from services.gateway.store.pipe import Asking, Lost, Script
 from services.gateway.store.port import (
     GRACE,
+    LEASE,
     MOST_PROGRESS,
     MOST_RECENT,
+    NOTICED,
     REPUBLISH_AFTER,
     Accepting,
     Applied,
@@ -46,18 +49,29 @@ LOOK_AGAIN = 1.0
 
 
 class RedisSnapshots:
-    """`Snapshots` of one replica. `keep` is in seconds from the end, `grace` as `GRACE`."""
+    """`Snapshots` of one replica. `keep` is in seconds from the end, the others as their names."""
 
-    def __init__(
-        self, redis: Any, prefix: str, replica: str, *, keep: float, grace: float = GRACE
+    def __init__(  # noqa: PLR0913 times, each with its usual value
+        self,
+        redis: Any,
+        prefix: str,
+        replica: str,
+        *,
+        keep: float,
+        grace: float = GRACE,
+        lease: float = LEASE,
     ) -> None:
         self._redis = redis
         self._keys = rows.Keys(prefix)
         self._replica = replica
         self._keep = int(keep * 1000)
         self._grace = grace
+        self._lease = int(lease * 1000)
         self._pipe = Asking(redis)
         self._accept = self._script(scripts.ACCEPT)
+        self._rejoin = self._script(scripts.REJOIN)
+        self._renew = self._script(scripts.RENEW)
+        self._leave = self._script(scripts.LEAVE)
         self._project = self._script(scripts.PROJECT)
         self._published = self._script(scripts.PUBLISHED)
         self._watch = self._script(scripts.WATCH)
@@ -71,39 +85,51 @@ class RedisSnapshots:
     async def close(self) -> None:
         await self._pipe.close()
 
-    async def accept(self, new: Accepting) -> Snapshot | None:
-        snapshot, keys = new.snapshot, self._keys
-        task, place = snapshot.task, snapshot.place
-        created = rows.ms(snapshot.created_at)
-        fields = {
-            "task": task.__pydantic_serializer__.to_json(task),
-            "state": snapshot.state.value,
-            "rank": snapshot.rank,
-            "created": rows.text(snapshot.created_at),
-            "updated": rows.text(snapshot.updated_at),
-            "doors": f"{self._replica},",
-            "out_attributes": orjson.dumps({"topic": new.raw.topic, **new.raw.attributes}),
-            "out_body": new.raw.body,
-        }
-        if new.request is not None:
-            fields["arguments"] = new.request.arguments
-            fields["client"] = new.request.client.model_dump_json()
+    async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
+        task, place, keys = new.snapshot.task, new.snapshot.place, self._keys
+        at = keys.task(place), keys.unpublished, keys.deadlines, keys.of(task.principal)
+        about, fields = self._about(new.snapshot), rows.accepted(new, self._replica)
         try:
-            said = await self._accept(
-                (keys.task(place), keys.unpublished, keys.deadlines, keys.of(task.principal)),
-                *(task.request_digest, rows.member(place), created),
-                *(created + int(REPUBLISH_AFTER * 1000), self._ask_at(task)),
-                *(task.id, MOST_RECENT),
-                *(part for pair in fields.items() for part in pair),
-            )
+            if new.rejoins:
+                equal = keys.equal(task)
+                said = await self._rejoin((*at, equal), *about, *self._rejoining(new), *fields)
+            else:
+                said = await self._accept(at, *about, *fields)
         except Lost as error:
             raise Unsure(
                 f"task `{task.id}` was perhaps accepted: {error.detail}; look at it later"
             ) from None
-        there = None if said == 0 else await self.read(place)
-        if said == 2 and there is not None:
+        if said == 0:
+            return None
+        if isinstance(said, list):
+            return InDoubt(said[0])
+        there = await self.read(Place(place.tenant, said.decode()) if said not in {1, 2} else place)
+        if there is None:  # its time was over just now
+            return await self.accept(new)
+        if said == 2:
             raise conflict(there)
         return there
+
+    def _about(self, snapshot: Snapshot) -> tuple[Any, ...]:
+        task, created = snapshot.task, rows.ms(snapshot.created_at)
+        again = created + int(REPUBLISH_AFTER * 1000)
+        member = rows.member(snapshot.place)
+        known = task.request_digest, member, created, again, self._ask_at(task)
+        return *known, task.id, MOST_RECENT
+
+    def _rejoining(self, new: Accepting) -> tuple[Any, ...]:
+        oldest = rows.text(new.snapshot.created_at - rejoin.UNTOLD)
+        tasks = self._keys.tasks(new.snapshot.task.tenant)
+        since = new.since or ""
+        return self._lease, since, oldest, merge.ENDED, tasks, self._keep, int(NOTICED * 1000)
+
+    async def renew(self, tasks: Sequence[Task]) -> None:
+        keys = tuple(self._keys.equal(task) for task in tasks)
+        await self._renew(keys, self._lease, *(task.id for task in tasks))
+
+    async def leave(self, task: Task, *, told: bool) -> None:
+        place = Place(task.tenant, task.id)
+        await self._leave((self._keys.task(place), self._keys.equal(task)), task.id, int(told))
 
     def _ask_at(self, task: Task) -> int:
         return rows.ms(task.deadline) + int(self._grace * 1000)

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 
+import orjson
 from pydantic import ValidationError
 
 from interlock.contracts.registry import MESSAGES
 from interlock.contracts.task import Principal, Task, TaskEvent, TaskState
 from services.gateway.decide.tell import facts_of
 from services.gateway.model import Milestone, Place, Snapshot
+from services.gateway.store.port import Accepting
 
 FIELDS = ("task", "state", "rank", "type", "fact_id", "fact", "created", "updated", "answers")
 
@@ -21,7 +24,15 @@ class Keys:
     prefix: str
 
     def task(self, place: Place) -> str:
-        return f"{self.prefix}{place.tenant}:task:{place.task_id}"
+        return f"{self.tasks(place.tenant)}{place.task_id}"
+
+    def tasks(self, tenant: str) -> str:
+        return f"{self.prefix}{tenant}:task:"
+
+    def equal(self, task: Task) -> str:
+        who = task.principal
+        said = orjson.dumps([who.kind.value, who.name, who.user, task.request_digest])
+        return f"{self.prefix}{task.tenant}:equal:{sha256(said).hexdigest()}"
 
     def log(self, place: Place) -> str:
         return f"{self.prefix}{place.tenant}:log:{place.task_id}"
@@ -41,6 +52,25 @@ class Keys:
     @property
     def channel(self) -> str:
         return f"{self.prefix}wake:"
+
+
+def accepted(new: Accepting, replica: str) -> tuple[str | bytes, ...]:
+    """The fields of a new snapshot, each before its value."""
+    snapshot, raw = new.snapshot, new.raw
+    fields = {
+        "task": snapshot.task.__pydantic_serializer__.to_json(snapshot.task),
+        "state": snapshot.state.value,
+        "rank": snapshot.rank,
+        "created": text(snapshot.created_at),
+        "updated": text(snapshot.updated_at),
+        "doors": f"{replica},",
+        "out_attributes": orjson.dumps({"topic": raw.topic, **raw.attributes}),
+        "out_body": raw.body,
+    }
+    if new.request is not None:
+        fields["arguments"] = new.request.arguments
+        fields["client"] = new.request.client.model_dump_json()
+    return tuple(part for pair in fields.items() for part in pair)
 
 
 def snapshot(fields: Sequence[bytes | None]) -> Snapshot | None:

@@ -4,27 +4,78 @@ the two to each other.
 A snapshot is a hash: `digest` (of the request), `task` (JSON, where the door took it in), `state`,
 `rank`, `type`, `fact_id`, `fact` (the standing fact's body), `created`, `updated`, `doors`
 (replicas that wait, each before a comma), `out_round`, `out_attributes` and `out_body` (the request
-until the bus has it), and `e:<id>` for every event that was merged. Until the end there are also
-`arguments` and `client` (what later rounds bring along), `answers` (to what is asked now),
-`in:<round>:<key>` for each, and `given:<round>` (the digest of a round's input). Its log is a list
-beside it. Each script begins with `#!lua`: then Redis refuses it when memory is full, before it did
-anything. One node holds all keys, so those named by a member of an index are not in KEYS.
+until the bus has it), `told` (its client knows its end), and `e:<id>` for every event that was
+merged. Until the end there are also `arguments` and `client` (what later rounds bring along),
+`answers` (to what is asked now), `in:<round>:<key>` for each, and `given:<round>` (the digest of a
+round's input). Its log is a list beside it. Equal calls that may not be repeated are in a sorted
+set: task ids by the millisecond of Redis's clock until which somebody surely waits. Each script
+begins with `#!lua`: then Redis refuses it when memory is full, before it did anything. One node
+holds all keys, so those named by a member of an index are not in KEYS.
 """
 
-ACCEPT = """#!lua
--- KEYS: hash, unpublished, deadlines, principal's index.
--- ARGV: digest, member, created ms, publish again ms, ask ms, task id, most recent, field, value...
-local there = redis.call('HGET', KEYS[1], 'digest')
-if there then
-  if there == ARGV[1] then return 1 end
-  return 2
-end
-redis.call('HSET', KEYS[1], 'digest', ARGV[1], unpack(ARGV, 8))
+_WRITE = """
+redis.call('HSET', KEYS[1], 'digest', ARGV[1], unpack(ARGV, first))
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[2])
 redis.call('ZADD', KEYS[4], ARGV[3], ARGV[6])
 redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - ARGV[7])
 return 0
+"""
+
+ACCEPT = (
+    """#!lua
+-- KEYS: hash, unpublished, deadlines, principal's index.
+-- ARGV: digest, member, created ms, publish again ms, ask ms, task id, most recent, field, value...
+local first = 8
+local there = redis.call('HGET', KEYS[1], 'digest')
+if there then
+  if there == ARGV[1] then return 1 end
+  return 2
+end"""
+    + _WRITE
+)
+
+REJOIN = (
+    """#!lua
+-- ACCEPT of a call that may not be repeated. Gives the id of the earlier one that it is; or, in a
+-- list, the ms since which an earlier one must have shown life to be another's.
+-- KEYS: those of ACCEPT, equal calls.
+-- ARGV: those of ACCEPT up to the fields, ms of a lease, what InDoubt said or '', oldest end that
+--   is told, rank of ends, prefix of tasks, ms to keep, ms till a loss is noticed, field, value...
+local first, clock = 15, redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local since = tonumber(ARGV[9]) or now + ARGV[14]
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now)) do
+  local there = redis.call('HMGET', ARGV[12] .. id, 'state', 'rank', 'updated', 'told')
+  local state, rank, updated, told = there[1], there[2], there[3], there[4]
+  if state and (rank < ARGV[11] or state == 'unknown' or
+      (state ~= 'cancelled' and not told and updated >= ARGV[10])) then
+    redis.call('ZADD', KEYS[5], now + ARGV[8], id)
+    return id
+  end
+  redis.call('ZREM', KEYS[5], id)
+end
+if redis.call('ZCOUNT', KEYS[5], '-inf', '(' .. (since + ARGV[8])) > 0 then return {since} end
+redis.call('ZADD', KEYS[5], now + ARGV[8], ARGV[6])
+redis.call('PEXPIRE', KEYS[5], ARGV[5] - ARGV[3] + ARGV[13])"""
+    + _WRITE
+)
+
+RENEW = """#!lua
+-- KEYS: equal calls of each. ARGV: ms of a lease, task id of each.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+for at = 1, #KEYS do redis.call('ZADD', KEYS[at], 'XX', now + ARGV[1], ARGV[at + 1]) end
+return 1
+"""
+
+LEAVE = """#!lua
+-- KEYS: hash, equal calls. ARGV: task id, 1 if its client was told its end.
+if ARGV[2] == '0' then return redis.call('ZADD', KEYS[2], 'XX', 0, ARGV[1]) end
+local state = redis.call('HGET', KEYS[1], 'state')
+if state then redis.call('HSET', KEYS[1], 'told', 1) end
+if state == 'unknown' then return redis.call('ZADD', KEYS[2], 'XX', 0, ARGV[1]) end
+return redis.call('ZREM', KEYS[2], ARGV[1])
 """
 
 PROJECT = """#!lua

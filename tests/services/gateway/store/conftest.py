@@ -9,6 +9,8 @@ import redis.asyncio as aioredis
 from services.gateway.store import MemorySnapshots, RedisSnapshots, Shared, Snapshots
 
 Replica = Callable[[str], Snapshots]
+LEASE = 0.3
+"""Seconds, here."""
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -16,7 +18,7 @@ async def replica(request: pytest.FixtureRequest) -> AsyncIterator[Replica]:
     """Makes a replica's store by its name."""
     if request.param == "memory":
         shared = Shared()
-        yield lambda name: MemorySnapshots(shared, name)
+        yield lambda name: MemorySnapshots(shared, name, lease=LEASE)
         return
     async with AsyncExitStack() as stack:
         url = request.getfixturevalue("redis_url")
@@ -24,7 +26,7 @@ async def replica(request: pytest.FixtureRequest) -> AsyncIterator[Replica]:
         def make(name: str) -> Snapshots:
             client = aioredis.from_url(url)
             stack.push_async_callback(client.aclose)
-            store = RedisSnapshots(client, "test:", name, keep=86400)
+            store = RedisSnapshots(client, "test:", name, keep=86400, lease=LEASE)
             stack.push_async_callback(store.close)
             return store
 
