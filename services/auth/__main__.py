@@ -7,18 +7,41 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from starlette.routing import Route
+
 from interlock.bus import Group
 from interlock.identity.issuer import issuer_url
+from interlock.identity.people import provisioning
+from interlock.identity.tokens import Tokens
 from interlock.runtime.main import run
 from interlock.runtime.relay import Relay
 from interlock.runtime.service import Host, Parts, Service
-from interlock.state.port import AGENTS, ISSUERS, REVOCATIONS, StateReader
+from interlock.state.port import AGENTS, ISSUERS, REVOCATIONS, USERS, StateReader
 from services.auth.clients import HttpDiscovery
-from services.auth.handlers import Access, Delegations, Issuers, Issuing, Proving, Submitted
+from services.auth.handlers import (
+    Access,
+    Delegations,
+    Issuers,
+    Issuing,
+    Newcomers,
+    Proving,
+    Submitted,
+    Tenants,
+    Users,
+)
 from services.auth.handlers.documents import Documents
 from services.auth.handlers.operators import Named
 from services.auth.handlers.stating import Stating
-from services.auth.http import Api, OAuth, api_routes, oauth_routes
+from services.auth.http import (
+    Api,
+    OAuth,
+    TenantsApi,
+    UsersApi,
+    api_routes,
+    oauth_routes,
+    tenant_routes,
+    user_routes,
+)
 from services.auth.settings import NamedIssuer, Settings, read_issuers
 from services.auth.store import METADATA, SqlStore, SqlSubmissions
 from services.auth.store.sealing import Seal
@@ -37,6 +60,7 @@ class Chores:
     relay: Relay
     issuers: Issuers
     issuing: Issuing | None
+    newcomers: Newcomers
     store: SqlStore
     submissions: SqlSubmissions
     host: Host
@@ -56,6 +80,12 @@ class Chores:
             if await self.issuers.look_again(tenant, issuer):
                 await self.relay.flush()
 
+    async def register(self, reader: StateReader) -> None:
+        """A door saw a good token of a person who is no user yet."""
+        async for tenant, hint in reader.wanted(USERS):
+            if await self.newcomers.register(tenant, *provisioning(hint)):
+                await self.relay.flush()
+
     async def refresh(self) -> None:
         if await self.issuers.refresh():
             await self.relay.flush()
@@ -67,13 +97,12 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     settings, embedded = Settings(), host.suite.embedded
     database = await host.database(METADATA)
     relay, reader = host.relay(database), host.state(AGENTS, REVOCATIONS)
-    store, submissions = SqlStore(database), SqlSubmissions(database)
-    stating = Stating(host.stamp)
+    store, submissions, stating = SqlStore(database), SqlSubmissions(database), Stating(host.stamp)
     private = _or(settings.private_issuers, embedded)
     access = Access(store, stating, host.now, secrets.token_hex, private)
     named = read_issuers(settings.issuers)
-    discovery = _discovery(named, private=private)
-    issuers = Issuers(store, stating, discovery, host.now)
+    issuers = Issuers(store, stating, _discovery(named, private=private), host.now)
+    newcomers = Newcomers(store, Users(store, stating, host.now), host.now)
     delegations = _delegations(host, settings, store)
     issuing = _issuing(host, settings, store) if _or(settings.issuer, embedded) else None
     if issuing is not None:
@@ -84,19 +113,32 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     submitted = Submitted(
         submissions, reader.view(AGENTS), delegations, host.stamp, host.signer, host.now
     )
-    chores = Chores(relay, issuers, issuing, store, submissions, host, settings)
-    proving = _proving(host, store, issuers)
+    chores = Chores(relay, issuers, issuing, newcomers, store, submissions, host, settings)
+    proving = _proving(host, store, issuers, newcomers)
     api = Api(store, access, issuers, issuing, delegations, relay, host.tokens)
     yield Parts(
-        http=[*api_routes(api), *(oauth_routes(OAuth(issuing, proving)) if issuing else ())],
+        http=[
+            *api_routes(api),
+            *_people_routes(access, newcomers.users, relay, host.tokens),
+            *(oauth_routes(OAuth(issuing, proving)) if issuing else ()),
+        ],
         group=Group("auth", submitted.routes()),
         background=[
             _trusting(Named(store, issuers, [one.record for one in named], host.now), relay),
             _every(TIDY_SECONDS, chores.tidy),
             _every(settings.refresh_seconds, chores.refresh),
             lambda: chores.look_again(reader),
+            lambda: chores.register(reader),
         ],
     )
+
+
+def _people_routes(access: Access, users: Users, relay: Relay, tokens: Tokens) -> list[Route]:
+    tenants = Tenants(access.store, access.stating, access.now)
+    return [
+        *user_routes(UsersApi(users, relay, tokens)),
+        *tenant_routes(TenantsApi(tenants, access, relay, tokens)),
+    ]
 
 
 def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:
@@ -122,13 +164,14 @@ def _delegations(host: Host, settings: Settings, store: SqlStore) -> Delegations
     )
 
 
-def _proving(host: Host, store: SqlStore, issuers: Issuers) -> Proving:
+def _proving(host: Host, store: SqlStore, issuers: Issuers, newcomers: Newcomers) -> Proving:
     return Proving(
         store=store,
         agents=host.state(AGENTS).view(AGENTS),
         tokens=host.tokens,
         documents=Documents(issuers.discovery, host.now),
         refetch=issuers.now_of,
+        newcomers=newcomers,
         now=host.now,
         issuer=issuer_url(host.suite.url),
     )

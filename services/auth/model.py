@@ -9,6 +9,37 @@ from interlock.contracts.ids import Digest
 from interlock.contracts.task import Task
 
 
+@dataclass(frozen=True, order=True)
+class Identity:
+    """Who signs in as a user: an issuer, and what its tokens call the person."""
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """What only auth knows of a user; what doors must know is published."""
+
+    tenant: str
+    name: str
+    created_at: datetime
+    display_name: str = ""
+    email: str = ""
+    identities: tuple[Identity, ...] = ()
+    """In order."""
+    erased_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant that was created here."""
+
+    name: str
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Believed:
     """A submission is its agent's, and is this task."""

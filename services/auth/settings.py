@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from interlock.contracts.access import IssuerRecord
+from interlock.contracts.access import Admits, IssuerRecord
 from interlock.errors import Refused
 from interlock.identity.roles import DEFAULT_TENANT
 
@@ -22,6 +22,7 @@ class NamedIssuer(BaseModel):
     agent_claim: str = "client_id"
     user_claim: str = "sub"
     roles_claim: str = "roles"
+    admits: Admits = Admits.NAMED
 
     @property
     def record(self) -> IssuerRecord:

@@ -132,6 +132,39 @@ def test_a_role_of_the_realm_opens_the_doors_that_it_should_and_no_other(
     }
 
 
+def test_a_user_is_linked_with_who_signs_in_and_is_out_at_once_when_disabled(
+    trusting: Trusting,
+) -> None:
+    suite, token = trusting.suite, trusting.person("rita")
+    body = {"name": "rita", "roles": ["auditor"]}
+    suite.ask("POST", "/auth/v1/users", body)
+    unlinked = trusting.whoami(token)
+    assert (unlinked.status_code, unlinked.json()["code"]) == (401, "unknown_user")
+    link = {"issuer": trusting.keycloak.issuer, "subject": "rita"}
+    suite.ask("POST", "/auth/v1/users/rita/identities", link)
+    assert {"auditor", "reviewer"} <= set(trusting.whoami(token).json()["roles"])
+    suite.ask("POST", "/auth/v1/users/rita/disable")
+    for good in (token, trusting.person("rita")):
+        refused = trusting.get("/v1/tasks", good)
+        assert (refused.status_code, refused.json()["code"]) == (401, "disabled_user")
+    suite.ask("POST", "/auth/v1/users/rita/enable")
+
+
+def test_whom_the_realm_lets_in_follows_the_issuer_s_setting(trusting: Trusting) -> None:
+    suite, realm = trusting.suite, trusting.keycloak.issuer
+    trusted = {"issuer": realm, "audiences": ["interlock"], "user_claim": "preferred_username"}
+    token = trusting.person("aldo")
+    suite.ask("POST", "/auth/v1/issuers", trusted | {"admits": "registered"})
+    try:
+        assert trusting.whoami(token).json()["code"] == "unknown_user"
+        suite.ask("POST", "/auth/v1/issuers", trusted | {"admits": "provisioned"})
+        assert trusting.whoami(token).json()["principal"]["name"] == "aldo"
+        told = suite.ask("GET", "/auth/v1/users/aldo")
+        assert told["identities"] == [{"issuer": realm, "subject": "aldo"}]
+    finally:
+        suite.ask("POST", "/auth/v1/issuers", trusted)
+
+
 def test_a_token_for_somebody_else_lets_nobody_in(trusting: Trusting) -> None:
     """The realm's own client, without the scope that puts us into `aud`."""
     client: dict[str, Any] = {

@@ -14,6 +14,7 @@ from interlock.contracts.changes import (
     AgentDisabled,
     AgentRegistered,
     KeyCreated,
+    TenantCreated,
 )
 from interlock.contracts.task import Principal, PrincipalKind, digest_of
 from interlock.errors import Refused
@@ -21,7 +22,7 @@ from interlock.identity import jose
 from interlock.identity.keys import write_secret
 from interlock.identity.roles import DEFAULT_TENANT
 from interlock.identity.tokens import KEY_PREFIX
-from interlock.state.port import AGENTS, API_KEYS, REVOCATIONS
+from interlock.state.port import AGENTS, API_KEYS, REVOCATIONS, USERS
 from services.auth import decide
 from services.auth.handlers.stating import Stating
 from services.auth.store import Records, Store
@@ -127,11 +128,16 @@ class Access:
         record, text = self._made(new)
 
         def work(records: Records) -> None:
-            if new.principal.kind is PrincipalKind.AGENT:
-                agent = _agent(records, new.principal.tenant, new.principal.name)
+            who = new.principal
+            if who.kind is PrincipalKind.PERSON:
+                decide.require_may_have_key(records.get(USERS, who.tenant, who.name), new.roles)
+            if who.user is not None:
+                decide.require_enabled(records.get(USERS, who.tenant, who.user))
+            if who.kind is PrincipalKind.AGENT:
+                agent = _agent(records, who.tenant, who.name)
                 decide.enabled(agent, agent.name)
-                if new.principal.user is not None:
-                    decide.require_may_act_for(agent, new.principal.user)
+                if who.user is not None:
+                    decide.require_may_act_for(agent, who.user)
             self._publish_key(records, record, by)
 
         await self.store.change(work)
@@ -200,11 +206,15 @@ class Access:
         def work(records: Records) -> None:
             if not records.add_tenant(name, self.now()):
                 raise Refused(f"there is a tenant `{name}` already", code="conflict")
+            self._create(records, name, by)
             self._publish_key(records, record, by)
 
         await self.store.change(work)
         log.info("tenant.created", tenant=name)
         return record, text
+
+    def _create(self, records: Records, name: str, by: Principal) -> None:
+        self.stating.say(records, TenantCreated(by=by, tenant=name, name=name), "tenant", name)
 
     async def bootstrap(self, file: Path) -> bool:
         """At the very first start: the default tenant, and an administrator's key in `file`.
@@ -221,6 +231,7 @@ class Access:
             first = records.add_tenant(DEFAULT_TENANT, self.now())
             if first:
                 write_secret(file, f"{text}\n".encode())
+                self._create(records, DEFAULT_TENANT, new.principal)
                 self._publish_key(records, record, new.principal)
             return first
 

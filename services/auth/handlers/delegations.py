@@ -14,7 +14,7 @@ from interlock.identity.jose import Claims
 from interlock.identity.roles import Right, require
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Caller
-from interlock.state.port import AGENTS, View
+from interlock.state.port import AGENTS, USERS, View
 from services.auth import decide
 from services.auth.handlers.access import thumbprint
 from services.auth.store import Store
@@ -54,6 +54,9 @@ class Delegations:
             agent_name,
         )
         decide.require_may_act_for(agent, acting_for)
+        decide.require_enabled(
+            await self.store.read(lambda records: records.get(USERS, tenant, acting_for))
+        )
         now = self.now()
         ends = now + self.longest
         statement = self.signer.sign(

@@ -22,6 +22,7 @@ from interlock.identity.tokens import Tokens, key_set
 from interlock.state.port import AGENTS, ISSUERS, View
 from services.auth import decide
 from services.auth.handlers.documents import Documents
+from services.auth.handlers.newcomers import Newcomers
 from services.auth.model import Client
 from services.auth.store import Store
 
@@ -36,6 +37,7 @@ class Proving:
     documents: Documents
     refetch: Callable[[IssuerRecord], Awaitable[IssuerRecord]]
     """An issuer with its keys of this moment."""
+    newcomers: Newcomers
     now: Callable[[], datetime]
     issuer: str
 
@@ -133,7 +135,7 @@ class Proving:
         try:
             agent = decide.enabled(agent, client.agent)
             decide.require_id_jag(claims, decide.client_ids(agent), self.issuer, self.now())
-            user = decide.user_of(claims, record)
+            user, rests_on = await self.newcomers.named(record, decide.user_of(claims, record))
             decide.require_may_act_for(agent, user)
             self.tokens.require_standing(_as_caller(client, user, claims, record))
         except Refused as error:
@@ -144,7 +146,7 @@ class Proving:
             user=user,
             token_scopes=decide.scopes_of_grant(claims, client.token_scopes),
             resources=decide.resources_of_grant(claims),
-            bound_to=(*client.bound_to, f"issuer:{record.issuer}"),
+            bound_to=(*client.bound_to, f"issuer:{record.issuer}", *rests_on),
         )
 
     async def _id_jag(self, client: Client, assertion: str) -> tuple[jose.Claims, IssuerRecord]:

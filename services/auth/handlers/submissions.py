@@ -71,6 +71,8 @@ class Submitted:
 
     def _verdict(self, submission: TaskSubmitted) -> Believed | Doubted:
         try:
+            tenant = submission.tenant
+            decide.require_tenant(self.delegations.revocations.get(tenant, f"tenant:{tenant}"))
             return decide.believe(
                 submission,
                 self.agents.get(submission.tenant, submission.agent),

@@ -1,19 +1,17 @@
-"""`/v1`: agents, keys, issuers, revocations, delegations, tenants; paths relative to `/auth`."""
+"""`/v1`: agents, keys, issuers, revocations, delegations; paths relative to `/auth`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from interlock.contracts.access import AgentRecord, ApiKeyRecord, IssuerRecord
+from interlock.contracts.access import AgentRecord, IssuerRecord
 from interlock.contracts.task import Principal, PrincipalKind
 from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import answered, authenticate
-from interlock.identity.roles import DEFAULT_TENANT, RIGHTS, Right, require
+from interlock.identity.roles import RIGHTS, Right
 from interlock.identity.tokens import Caller, Tokens
 from interlock.runtime.bodies import body
 from interlock.runtime.pages import takes
@@ -21,11 +19,9 @@ from interlock.runtime.relay import Relay
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, Kind
 from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
 from services.auth.http import bodies
-from services.auth.http.bodies import page, shown
+from services.auth.http.bodies import NOWHERE, public, shown
+from services.auth.http.listing import allowed, paged, require_default
 from services.auth.store import Store
-
-NOWHERE = {"Cache-Control": "no-store"}
-"""For answers that hold a secret."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Api:
         await self.access.register(agent, caller.principal, replace=False)
         await self.relay.flush()
         where = {"Location": f"/auth/v1/agents/{agent.name}"}
-        return JSONResponse(_public(agent), 201, where)
+        return JSONResponse(public(agent), 201, where)
 
     async def show_agent(self, request: Request) -> Response:
         caller = await self._caller(request, Right.ACCESS_READ)
@@ -81,7 +77,7 @@ class Api:
         agent = await self.store.read(lambda records: records.get(AGENTS, tenant, name))
         if agent is None:
             raise Refused(f"there is no agent `{name}`", code="not_found")
-        return JSONResponse(_public(agent))
+        return JSONResponse(public(agent))
 
     @takes(bodies.AgentBody)
     async def put_agent(self, request: Request) -> Response:
@@ -91,7 +87,7 @@ class Api:
         agent = _agent(caller, name, await body(request, bodies.AgentBody))
         await self.access.register(agent, caller.principal, replace=True)
         await self.relay.flush()
-        return JSONResponse(_public(agent))
+        return JSONResponse(public(agent))
 
     async def disable_agent(self, request: Request) -> Response:
         caller = await self._caller(request, Right.AGENTS_WRITE)
@@ -110,7 +106,7 @@ class Api:
             who.tenant, request.path_params["name"], jwk, who
         )
         await self.relay.flush()
-        return JSONResponse(_public(agent) | {"key": key}, 201)
+        return JSONResponse(public(agent) | {"key": key}, 201)
 
     # -- API keys -------------------------------------------------------------------------------
 
@@ -137,7 +133,7 @@ class Api:
             await self.relay.flush()
         except Unavailable:
             status = 202
-        return JSONResponse(_public(record) | {"key": text}, status, NOWHERE)
+        return JSONResponse(public(record) | {"key": text}, status, NOWHERE)
 
     async def revoke_key(self, request: Request) -> Response:
         caller = await self._caller(request, Right.KEYS_WRITE)
@@ -160,7 +156,7 @@ class Api:
             raise Refused(f"issuer `{asked.issuer}` is our own", code="conflict")
         found = await self.issuers.trust(record, caller.principal)
         await self.relay.flush()
-        return JSONResponse(_public(found), 201)
+        return JSONResponse(public(found), 201)
 
     async def distrust_issuer(self, request: Request) -> Response:
         caller = await self._caller(request, Right.ISSUERS_WRITE)
@@ -172,7 +168,7 @@ class Api:
     async def rotate(self, request: Request) -> Response:
         """A new signing key for the embedded issuer, which is every tenant's."""
         caller = await self._caller(request, Right.ISSUERS_WRITE)
-        _require_default(caller)
+        require_default(caller)
         if self.issuing is None:
             raise Refused(
                 "the embedded issuer is off; set `INTERLOCK_AUTH_ISSUER`", code="conflict"
@@ -181,7 +177,7 @@ class Api:
         await self.relay.flush()
         return JSONResponse({"kid": kid}, 201)
 
-    # -- revocations, delegations, tenants ------------------------------------------------------
+    # -- revocations, delegations ---------------------------------------------------------------
 
     async def list_revocations(self, request: Request) -> Response:
         return await self._list(request, REVOCATIONS, "revocations")
@@ -203,39 +199,16 @@ class Api:
         statement, ends = await self.delegations.make(caller, asked.agent, asked.user, asked.key)
         return JSONResponse({"delegation": statement, "expires_at": shown(ends)}, 201, NOWHERE)
 
-    async def list_tenants(self, request: Request) -> Response:
-        _require_default(await self._caller(request, Right.TENANTS_WRITE))
-        return JSONResponse({"tenants": await self.store.read(lambda it: list(it.tenants()))})
-
-    @takes(bodies.NewTenant)
-    async def create_tenant(self, request: Request) -> Response:
-        """A tenant and its first administrator's key, which is shown here only."""
-        caller = await self._caller(request, Right.TENANTS_WRITE)
-        _require_default(caller)
-        asked = await body(request, bodies.NewTenant)
-        record, text = await self.access.create_tenant(asked.name, caller.principal)
-        await self.relay.flush()
-        return JSONResponse(_public(record) | {"key": text}, 201, NOWHERE)
-
     # -- shared ---------------------------------------------------------------------------------
 
     async def _caller(self, request: Request, right: Right) -> Caller:
-        caller = await authenticate(request, self.tokens)
-        require(caller, right)
-        return caller
+        return await allowed(request, self.tokens, right)
 
     async def _list(self, request: Request, kind: Kind[Any], name: str) -> Response:
         caller = await self._caller(request, Right.ACCESS_READ)
-        asked, tenant = page(request), caller.principal.tenant
-        found: Mapping[str, Any] = await self.store.read(lambda records: records.of(kind, tenant))
-        after = [field for field in sorted(found) if field > asked.after]
-        listed = after[: asked.limit]
-        return JSONResponse(
-            {
-                name: [_public(found[field]) for field in listed],
-                "next": listed[-1] if len(after) > len(listed) else None,
-            }
-        )
+        tenant = caller.principal.tenant
+        found = await self.store.read(lambda records: records.of(kind, tenant))
+        return paged(request, name, found, public)
 
 
 def _agent(caller: Caller, name: str, asked: bodies.AgentBody) -> AgentRecord:
@@ -248,23 +221,6 @@ def _agent(caller: Caller, name: str, asked: bodies.AgentBody) -> AgentRecord:
         token_scopes=asked.token_scopes,
         client_id=asked.client_id,
     )
-
-
-def _public(record: Any) -> dict[str, Any]:
-    """A record as people see it; what is derived from a secret is nobody's business."""
-    told: dict[str, Any] = record.model_dump(mode="json", exclude={"secret_digest", "jwks"})
-    if isinstance(record, AgentRecord):
-        told["public_keys"] = [orjson.loads(key) for key in record.public_keys]
-    if isinstance(record, ApiKeyRecord):
-        told["principal"]["label"] = record.principal.label
-    return told
-
-
-def _require_default(caller: Caller) -> None:
-    if caller.principal.tenant != DEFAULT_TENANT:
-        raise Refused(
-            f"only administrators of tenant `{DEFAULT_TENANT}` may do this", code="forbidden"
-        )
 
 
 def api_routes(api: Api) -> list[Route]:
@@ -287,7 +243,5 @@ def api_routes(api: Api) -> list[Route]:
         ("GET", "/v1/revocations", api.list_revocations),
         ("POST", "/v1/revocations", api.revoke),
         ("POST", "/v1/delegations", api.delegate),
-        ("GET", "/v1/tenants", api.list_tenants),
-        ("POST", "/v1/tenants", api.create_tenant),
     )
     return [Route(path, answered(endpoint), methods=[method]) for method, path, endpoint in table]

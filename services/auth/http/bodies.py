@@ -1,4 +1,4 @@
-"""What requests to auth's door may say."""
+"""What requests to auth's door may say, and how answers show records."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -7,10 +7,13 @@ import orjson
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from starlette.requests import Request
 
-from interlock.contracts.ids import AgentName, TenantId
+from interlock.contracts.access import Admits, AgentRecord, ApiKeyRecord
+from interlock.contracts.ids import AgentName, TenantId, UserName
 from interlock.errors import Refused
 from interlock.runtime.bodies import Body, invalid
 
+NOWHERE = {"Cache-Control": "no-store"}
+"""For answers that hold a secret."""
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$", max_length=255)]
 """RFC 6749 §3.3."""
@@ -32,6 +35,31 @@ class NewAgent(AgentBody):
 class NewPublicKey(Body):
     public_key: dict[str, Any]
     """A public JWK (Ed25519)."""
+
+
+class Identity(Body):
+    """Who signs in as a user."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^?#\s]+$", max_length=1024)]
+    subject: Name
+    """What the issuer's tokens call the person, in the issuer's `user_claim`."""
+
+
+class UserBody(Body):
+    """What is told of a user; what is left out stays as it is."""
+
+    display_name: Annotated[str, Field(max_length=255)] | None = None
+    email: Annotated[str, Field(max_length=320, pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
+    roles: tuple[str, ...] | None = None
+
+
+class NewUser(UserBody):
+    name: UserName
+    identities: tuple[Identity, ...] = Field(default=(), max_length=16)
+
+
+class Reason(Body):
+    reason: Annotated[str, Field(max_length=1000)] = ""
 
 
 class NewApiKey(Body):
@@ -59,6 +87,7 @@ class NewIssuer(Body):
     agent_claim: Name = "client_id"
     user_claim: Name = "sub"
     roles_claim: Name = "roles"
+    admits: Admits = Admits.NAMED
     announced: bool = True
 
 
@@ -112,3 +141,13 @@ def page(request: Request) -> Page:
 def shown(moment: datetime | None) -> str | None:
     """A moment as JSON has it."""
     return None if moment is None else moment.isoformat()
+
+
+def public(record: Any) -> dict[str, Any]:
+    """A record as people see it; what is derived from a secret is nobody's business."""
+    told: dict[str, Any] = record.model_dump(mode="json", exclude={"secret_digest", "jwks"})
+    if isinstance(record, AgentRecord):
+        told["public_keys"] = [orjson.loads(key) for key in record.public_keys]
+    if isinstance(record, ApiKeyRecord):
+        told["principal"]["label"] = record.principal.label
+    return told

@@ -10,7 +10,7 @@ from interlock.bus import Raw
 from interlock.contracts.ids import Digest
 from interlock.contracts.message import Model
 from interlock.state.port import Kind, R
-from services.auth.model import SigningKey
+from services.auth.model import Identity, Person, SigningKey, Tenant
 
 T = TypeVar("T")
 
@@ -37,6 +37,25 @@ class Records(Protocol):
 
     def add_tenant(self, name: str, now: datetime) -> bool:
         """False if it is there already."""
+
+    def tenant(self, name: str) -> Tenant | None:
+        """Locked until the transaction ends if it may change."""
+
+    def keep_tenant(self, tenant: Tenant) -> None:
+        """Change one that is there."""
+
+    def people(self, tenant: str) -> Sequence[Person]:
+        """All of a tenant, in order of names."""
+
+    def person(self, tenant: str, name: str) -> Person | None:
+        """Locked until the transaction ends if it may change."""
+
+    def add_person(self, person: Person) -> bool:
+        """False if the name is taken; identities are not looked at."""
+
+    def keep_person(self, person: Person) -> Identity | None:
+        """Change one that is there. Returns an identity that is another user's, if there is one:
+        then nothing may be committed."""
 
     def signing_keys(self) -> Sequence[SigningKey]: ...
 
@@ -67,7 +86,8 @@ class MemoryRecords:
 
     published: dict[tuple[str, str, str], tuple[int, Model | None]] = field(default_factory=dict)
     stated: list[Raw] = field(default_factory=list)
-    known: dict[str, datetime] = field(default_factory=dict)
+    known: dict[str, Tenant] = field(default_factory=dict)
+    persons: dict[tuple[str, str], Person] = field(default_factory=dict)
     keys: dict[str, SigningKey] = field(default_factory=dict)
     assertions: dict[Digest, datetime] = field(default_factory=dict)
 
@@ -104,8 +124,33 @@ class MemoryRecords:
     def add_tenant(self, name: str, now: datetime) -> bool:
         if name in self.known:
             return False
-        self.known[name] = now
+        self.known[name] = Tenant(name, now)
         return True
+
+    def tenant(self, name: str) -> Tenant | None:
+        return self.known.get(name)
+
+    def keep_tenant(self, tenant: Tenant) -> None:
+        self.known[tenant.name] = tenant
+
+    def people(self, tenant: str) -> Sequence[Person]:
+        return [one for (owner, _), one in sorted(self.persons.items()) if owner == tenant]
+
+    def person(self, tenant: str, name: str) -> Person | None:
+        return self.persons.get((tenant, name))
+
+    def add_person(self, person: Person) -> bool:
+        return self.persons.setdefault((person.tenant, person.name), person) is person
+
+    def keep_person(self, person: Person) -> Identity | None:
+        self.persons[person.tenant, person.name] = person
+        others = {
+            identity
+            for other in self.people(person.tenant)
+            if other.name != person.name
+            for identity in other.identities
+        }
+        return next((one for one in person.identities if one in others), None)
 
     def signing_keys(self) -> Sequence[SigningKey]:
         return list(self.keys.values())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import delete, select, text, update
 
 from interlock.bus import Raw
 from interlock.contracts.ids import Digest
@@ -13,19 +13,21 @@ from interlock.state.port import Kind, R
 from interlock.storage.database import Database
 from interlock.storage.outbox import publish_state, state_fact
 from interlock.storage.statements import insert_ignore, insert_or
-from services.auth.model import SigningKey
+from services.auth.model import SigningKey, Tenant
 from services.auth.store.access import Records, T
-from services.auth.store.tables import ASSERTIONS, PUBLISHED, SIGNING_KEYS, TENANTS
+from services.auth.store.tables import (
+    ASSERTIONS,
+    PUBLISHED,
+    SIGNING_KEYS,
+    TENANTS,
+)
+from services.auth.store.users import SqlUsers
 
 _ALONE = text(f"LOCK TABLE {SIGNING_KEYS.name} IN SHARE ROW EXCLUSIVE MODE")
 
 
-class SqlRecords:
+class SqlRecords(SqlUsers):
     """`Records` of one transaction."""
-
-    def __init__(self, connection: Connection, *, lock: bool) -> None:
-        self._connection = connection
-        self._lock = lock
 
     def get(self, kind: Kind[R], tenant: str, field: str) -> R | None:
         statement = (
@@ -68,6 +70,20 @@ class SqlRecords:
     def add_tenant(self, name: str, now: datetime) -> bool:
         statement = insert_ignore(TENANTS).values(name=name, created_at=now)
         return self._connection.execute(statement).rowcount == 1
+
+    def tenant(self, name: str) -> Tenant | None:
+        columns = TENANTS.c
+        statement = select(columns.name, columns.created_at, columns.disabled_at).where(
+            columns.name == name
+        )
+        if self._lock:
+            statement = statement.with_for_update()
+        row = self._connection.execute(statement).one_or_none()
+        return None if row is None else Tenant(*row)
+
+    def keep_tenant(self, tenant: Tenant) -> None:
+        changed = update(TENANTS).where(TENANTS.c.name == tenant.name)
+        self._connection.execute(changed.values(disabled_at=tenant.disabled_at))
 
     def signing_keys(self) -> Sequence[SigningKey]:
         columns = SIGNING_KEYS.c

@@ -1,4 +1,5 @@
-"""Auth's tables. Agents, API keys, issuers and revocations are rows of `published`."""
+"""Auth's tables. Agents, API keys, issuers, revocations and what doors must know of users are rows
+of `published`."""
 
 from sqlalchemy import Column, Index, MetaData, String, Table, Text
 
@@ -13,6 +14,26 @@ TENANTS = Table(
     METADATA,
     Column("name", String, primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+USERS = Table(
+    "users",
+    METADATA,
+    Column("tenant", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("display_name", String, nullable=False),
+    Column("email", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("erased_at", UtcDateTime),
+)
+IDENTITIES = Table(
+    "identities",
+    METADATA,
+    Column("tenant", String, primary_key=True),
+    Column("issuer", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Index("identities_by_user", "tenant", "name"),
 )
 SIGNING_KEYS = Table(
     "signing_keys",

@@ -107,7 +107,7 @@ def _revoked(job: Job, world: World) -> Unfit | None:
     if who.kind is PrincipalKind.AGENT and (world.agent is None or not world.agent.enabled):
         return Unfit("stale", f"agent `{who.name}` is disabled")
     own = "agent" if who.kind is PrincipalKind.AGENT else "user"
-    for kind, name in ((own, who.name), ("user", who.user)):
+    for kind, name in ((own, who.name), ("user", who.user), ("tenant", who.tenant)):
         found = world.revocations.get(f"{kind}:{name}")
         if found is not None and found.not_before > job.accepted_at:
             return Unfit("stale", f"{kind} `{name}` lost access after the task was accepted")

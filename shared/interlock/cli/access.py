@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -91,7 +92,7 @@ def list_agents(context: typer.Context, as_json: Json = False) -> None:
 
     async def work(client: "Interlock") -> list[dict[str, Any]]:
         given = await _given(client)
-        found = await _all(client, "agents")
+        found = await all_pages(client, "agents")
         return [{**one, **given.get(one["name"], NOTHING)} for one in found]
 
     found = ask(context, work)
@@ -162,7 +163,7 @@ def create(  # noqa: PLR0913 one option for each field of a key
 @keys.command("list")
 def list_keys(context: typer.Context, as_json: Json = False) -> None:
     """All API keys of the tenant, without their secrets."""
-    found = ask(context, lambda client: _all(client, "keys"))
+    found = ask(context, lambda client: all_pages(client, "keys"))
     if as_json:
         print_json(found)
         return
@@ -204,12 +205,12 @@ async def _given(client: "Interlock") -> dict[str, dict[str, Any]]:
     return {one.pop("agent"): one for one in found}
 
 
-async def _all(client: "Interlock", what: str) -> list[dict[str, Any]]:
+async def all_pages(client: "Interlock", what: str) -> list[dict[str, Any]]:
     """All pages of a list of auth's."""
     found: list[dict[str, Any]] = []
     after: str | None = ""
     while after is not None:
-        told = await client.request("GET", f"/auth/v1/{what}?limit=1000&after={after}")
+        told = await client.request("GET", f"/auth/v1/{what}?limit=1000&after={quote(after)}")
         found += told[what]
         after = told["next"]
     return found

@@ -17,6 +17,7 @@ from interlock.cli import (
     suite,
     tasks,
     toolsets,
+    users,
 )
 from interlock.cli.connection import target
 
@@ -33,7 +34,9 @@ status.add_to(app)
 app.add_typer(servers.app, name="server")
 app.add_typer(toolsets.app, name="toolset")
 app.add_typer(access.agents, name="agent")
+app.add_typer(users.users, name="user")
 app.add_typer(access.keys, name="key")
+app.add_typer(users.tenants, name="tenant")
 app.add_typer(tasks.app, name="task")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")

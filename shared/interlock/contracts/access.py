@@ -1,6 +1,7 @@
 """What auth and policy publish: who there is, which keys speak for whom, and what they may do."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from interlock.contracts.ids import AgentName, Digest, TenantId
@@ -23,6 +24,32 @@ class AgentRecord(Model):
     """An `https` URL by which it is known to the embedded issuer: its Client ID Metadata Document,
     which names the keys that it signs with there."""
     enabled: bool = True
+
+
+class UserRecord(Model):
+    """A person whom a tenant knows. What it says of them beside this stays with auth.
+
+    One that was erased stays as a name that is disabled, so that nobody signs in under it again.
+    """
+
+    tenant: TenantId
+    name: str
+    roles: tuple[str, ...] = ()
+    """Given here, beside those that a token says."""
+    identities: tuple[Digest, ...] = ()
+    """Who signs in as this user: see `interlock.identity.people`."""
+    enabled: bool = True
+
+
+class Admits(StrEnum):
+    """Whom the good tokens of an issuer let in."""
+
+    NAMED = "named"
+    """Anybody whom it names, under that name, unless a registered user has the name."""
+    PROVISIONED = "provisioned"
+    """Anybody, too; who signs in for the first time is registered as a user without roles."""
+    REGISTERED = "registered"
+    """Only users that are linked with an identity of the issuer."""
 
 
 class ApiKeyRecord(Model):
@@ -50,6 +77,8 @@ class IssuerRecord(Model):
     agent_claim: str = "client_id"
     user_claim: str = "sub"
     roles_claim: str = "roles"
+    admits: Admits = Admits.NAMED
+    """Where its tokens name a person."""
     announced: bool = True
     """Named in the metadata of our protected resources (RFC 9728), if its tenant runs the suite."""
 
@@ -59,7 +88,7 @@ class RevocationRecord(Model):
 
     tenant: TenantId
     kind: str
-    """`token` (jti), `key` (API key id), `agent`, `user` or `issuer`."""
+    """`token` (jti), `key` (API key id), `agent`, `user`, `issuer` or `tenant`."""
     name: str
     not_before: datetime
     """Tokens issued before this moment are refused; later ones may pass."""

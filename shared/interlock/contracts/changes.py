@@ -35,6 +35,48 @@ class AgentDisabled(StateChanged):
     type = "interlock.agent.disabled.v1"
 
 
+class UserRegistered(StateChanged):
+    """A user is registered, or what is told of it changed."""
+
+    type = "interlock.user.registered.v1"
+
+    roles: tuple[str, ...] = ()
+
+
+class UserDisabled(StateChanged):
+    """All access of a user ended."""
+
+    type = "interlock.user.disabled.v1"
+
+
+class UserEnabled(StateChanged):
+    type = "interlock.user.enabled.v1"
+
+
+class UserErased(StateChanged):
+    """What was told of a user is forgotten, its keys are revoked; its name is not used again."""
+
+    type = "interlock.user.erased.v1"
+
+
+class TenantCreated(StateChanged):
+    type = "interlock.tenant.created.v1"
+
+
+class TenantDisabled(StateChanged):
+    """Nobody of the tenant is let in."""
+
+    type = "interlock.tenant.disabled.v1"
+
+    reason: str = ""
+
+
+class TenantEnabled(StateChanged):
+    """Who was let in before is let in again."""
+
+    type = "interlock.tenant.enabled.v1"
+
+
 class KeyCreated(StateChanged):
     """An API key was made for `principal`; its secret was shown once."""
 

@@ -18,6 +18,9 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 TenantId = Annotated[str, StringConstraints(pattern=NAME)]
 ServerName = Annotated[str, StringConstraints(pattern=NAME)]
 AgentName = Annotated[str, StringConstraints(pattern=NAME)]
+USER_NAME = r"^[^\x00-\x20/.\x7f][^\x00-\x20/\x7f]{0,254}$"
+"""Whatever an issuer may call a person, e-mail addresses too, and fits into a URL's path."""
+UserName = Annotated[str, StringConstraints(pattern=USER_NAME)]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 """As MCP 2026-07-28 has it ("Tool names")."""
 

@@ -27,6 +27,8 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "revoked": 401,
         "unknown_agent": 401,
         "disabled_agent": 401,
+        "unknown_user": 401,
+        "disabled_user": 401,
         "not_delegated": 403,
         "insufficient_scope": 403,
         "forbidden": 403,

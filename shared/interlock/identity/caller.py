@@ -1,6 +1,6 @@
 """Who calls, as a proven token says: pure functions of its claims and of published records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,8 @@ class Caller:
     bound_to: tuple[str, ...] = ()
     """What a token of the embedded issuer was got with, and ends with: `key:<API key's id>` (an
     API key itself rests on that, too),
-    `jwk:<thumbprint>` or `client:<URL>` of its agent, `issuer:<URL>` of an assertion."""
+    `jwk:<thumbprint>` or `client:<URL>` of its agent, `issuer:<URL>` of an assertion. A token of
+    any issuer ends with the `identity:<digest>` by which its person is a user."""
 
     def identity(self, task: Task) -> Identity:
         """What a door states about who asks for `task`."""
@@ -75,9 +76,13 @@ def named(claims: Claims, path: str) -> tuple[str, ...]:
 
 
 def principal(
-    record: IssuerRecord, claims: Claims, tenant: str, agents: Mapping[str, AgentRecord]
+    record: IssuerRecord,
+    claims: Claims,
+    tenant: str,
+    agents: Mapping[str, AgentRecord],
+    people: Callable[[str], str],
 ) -> Principal:
-    """Who acts, and for whom.
+    """Who acts, and for whom; `people` knows by which name a person goes here.
 
     An actor (`act`, RFC 8693 §4.1) or a client that is an agent acts; for the user that the token
     names, unless the token is the client's own. Any other client is a person's. A name that is no
@@ -89,6 +94,7 @@ def principal(
         return _principal(tenant, PrincipalKind.AGENT, client, None)
     if user is None:
         raise Refused(f"the token names nobody in `{record.user_claim}`", code="invalid_token")
+    user = people(user)
     agent = actor or (client if client in agents else None)
     if agent is not None:
         return _principal(tenant, PrincipalKind.AGENT, agent, user)

@@ -33,8 +33,9 @@ class Right(StrEnum):
     JOURNAL_READ = "journal:read"
     AUDIT_READ = "audit:read"
     ACCESS_READ = "access:read"
-    """Agents, keys' names, issuers, revocations."""
+    """Agents, users, keys' names, issuers, revocations."""
     AGENTS_WRITE = "agents:write"
+    USERS_WRITE = "users:write"
     KEYS_WRITE = "keys:write"
     ISSUERS_WRITE = "issuers:write"
     REVOKE = "revocations:write"
@@ -50,7 +51,8 @@ RIGHTS: Mapping[str, frozenset[Right]] = MappingProxyType(
         "operator": _EVERYBODY
         | _WATCH
         | {R.DEAD_READ, R.DEAD_WRITE, R.TASKS_CANCEL, R.TASKS_SETTLE, R.APPROVALS_READ}
-        | {R.SERVERS_WRITE, R.AUDIT_READ, R.AGENTS_WRITE, R.KEYS_WRITE, R.REVOKE},
+        | {R.SERVERS_WRITE, R.AUDIT_READ, R.AGENTS_WRITE, R.USERS_WRITE, R.KEYS_WRITE}
+        | {R.REVOKE},
         "owner": _EVERYBODY | {R.SERVERS_WRITE, R.STATUS_READ},
         "reviewer": _EVERYBODY
         | {R.SERVERS_REVIEW, R.POLICY_READ, R.POLICY_WRITE, R.STATUS_READ, R.ACCESS_READ},

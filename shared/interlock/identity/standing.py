@@ -1,8 +1,9 @@
 """Whether access that a token once proved is in force still: pure look-ups in published state.
 
 A revocation is a record at `<kind>:<name>`: `token:<jti>`, `key:<key id>`, `agent:<name>`,
-`user:<name>` or `issuer:<URL>`. Beside it access ends with what it rests on: the registered agent,
-the API key or the agent's own key that the token was got with, the trust in its issuer.
+`user:<name>`, `issuer:<URL>` or `tenant:<name>`. Beside it access ends with what it rests on: the
+registered agent or user, the API key or the agent's own key that the token was got with, the trust
+in its issuer, the identity by which its person is a user.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ from interlock.contracts.task import Principal, PrincipalKind
 from interlock.errors import Refused
 from interlock.identity import caller, jose
 from interlock.identity.caller import Caller
-from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, StateReader
+from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS, StateReader
 
-ITSELF = frozenset({"token", "key"})
-"""A revocation of these names one credential: it ends it, whatever its issuer's clock said."""
+ITSELF = frozenset({"token", "key", "tenant"})
+"""A revocation of these ends what it names for as long as it is there, whatever a clock said."""
 EVERY_TENANT = "*"
 """Where the embedded issuer's record is: its tokens name their own tenant."""
 
@@ -32,18 +33,27 @@ class Standing:
         self._keys = reader.view(API_KEYS)
         self._issuers = reader.view(ISSUERS)
         self._revocations = reader.view(REVOCATIONS)
+        self._users = reader.view(USERS)
 
     def require(self, who: Caller) -> None:
         """`Unknown` where the access of `who` was revoked, or what it rests on is gone."""
         principal = who.principal
         agent = self._agents.get(principal.tenant, principal.name)
         _admit(principal, agent)
+        self._require_enabled(principal)
         if who.issuer is not None and not self._trusted(principal.tenant, who.issuer):
             raise Unknown("the token's issuer is not trusted any more", code="invalid_token")
         for one in who.bound_to:
             if not self._there(one, principal.tenant, agent):
                 raise Unknown(f"the token was got with `{one}`, which is gone", code="revoked")
         self._require_not_revoked(who)
+
+    def _require_enabled(self, who: Principal) -> None:
+        """Whoever is no registered user is no disabled one either."""
+        name = who.name if who.kind is PrincipalKind.PERSON else who.user
+        user = None if name is None else self._users.get(who.tenant, name)
+        if user is not None and not user.enabled:
+            raise Unknown(f"user `{name}` is disabled", code="disabled_user")
 
     def _trusted(self, tenant: str, issuer: str) -> bool:
         return any(self._issuers.get(one, issuer) is not None for one in (tenant, EVERY_TENANT))
@@ -56,6 +66,8 @@ class Standing:
             return agent is not None and name in map(_thumbprint, agent.public_keys)
         if kind == "client":
             return agent is not None and name == agent.client_id
+        if kind == "identity":
+            return any(name in user.identities for user in self._users.of(tenant).values())
         return kind == "issuer" and self._trusted(tenant, name)
 
     def _require_not_revoked(self, who: Caller) -> None:
@@ -82,6 +94,7 @@ def _names(who: Caller) -> Iterator[str]:
         yield f"user:{principal.user}"
     if who.issuer is not None:
         yield f"issuer:{who.issuer}"
+    yield f"tenant:{principal.tenant}"
     yield from who.bound_to
 
 

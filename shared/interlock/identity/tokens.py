@@ -15,14 +15,15 @@ from joserfc.jwk import Key
 from joserfc.registry import Header
 
 from interlock.contracts.access import ApiKeyRecord, IssuerRecord
-from interlock.contracts.task import PrincipalKind, digest_of
+from interlock.contracts.task import digest_of
 from interlock.errors import Refused, Unavailable
 from interlock.identity import caller, jose
 from interlock.identity.caller import LEEWAY, Caller
 from interlock.identity.fetching import Fetching, UnknownKey
 from interlock.identity.jose import Claims, Unproven
+from interlock.identity.people import Newcomer, People
 from interlock.identity.standing import EVERY_TENANT, Standing, Unknown
-from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, StateReader
+from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS, StateReader
 
 __all__ = ["KEY_PREFIX", "Caller", "Tokens", "key_set"]
 
@@ -55,7 +56,9 @@ class Tokens:
         self._agents = reader.view(AGENTS)
         self._keys = reader.view(API_KEYS)
         self._issuers = reader.view(ISSUERS)
-        self._views = (self._agents, self._keys, self._issuers, reader.view(REVOCATIONS))
+        others = (reader.view(REVOCATIONS), reader.view(USERS))
+        self._views = (self._agents, self._keys, self._issuers, *others)
+        self._people = People(reader)
         self._standing = Standing(reader)
         self._fetching = Fetching(reader)
         self._known: dict[bytes, _Known] = {}
@@ -65,8 +68,8 @@ class Tokens:
         """Who the token `bearer` speaks for, at the resource `audience` where a door is one.
 
         Raises `Refused` with code `invalid_token`, `expired_token`, `wrong_audience`, `revoked`,
-        `unknown_agent`, `disabled_agent` or `not_delegated`; `Unavailable` while published state
-        is stale.
+        `unknown_agent`, `disabled_agent`, `unknown_user`, `disabled_user` or `not_delegated`;
+        `Unavailable` while published state is stale.
         """
         if not self._reader.fresh:
             raise Unavailable("published state is stale, so no token can be checked now")
@@ -74,12 +77,16 @@ class Tokens:
             return self._judge(bearer, audience)
         except Unknown:
             await asyncio.gather(*(view.confirm() for view in self._views))
-        try:
-            return self._judge(bearer, audience)
-        except UnknownKey as error:
-            if not await self._fetching.fetched(error.record):
-                raise
-            return self._judge(bearer, audience)
+        for _ in range(2):  # its key may be new, and its person, too
+            try:
+                return self._judge(bearer, audience)
+            except UnknownKey as error:
+                if not await self._fetching.fetched(error.record):
+                    raise
+            except Newcomer as error:
+                if not await self._people.registered(error):
+                    raise
+        return self._judge(bearer, audience)
 
     def require_standing(self, who: Caller) -> None:
         """`Refused` where access that `verify` once found was revoked since, though not where only
@@ -105,23 +112,28 @@ class Tokens:
         versions = tuple(view.version for view in self._views)
         known = self._known.pop(digest, None)
         if known is None or known.versions != versions:
-            known = self._key(bearer) if bearer.startswith(KEY_PREFIX) else self._token(bearer)
+            key = bearer.startswith(KEY_PREFIX)
+            known = self._key(bearer) if key else self._token(bearer, audience)
             self._standing.require(known.caller)
             known = _Known(versions, known.caller, known.audiences)
         expires = known.caller.expires_at
         if expires is not None and expires <= self._now() - LEEWAY:
             raise Refused(f"the token expired at `{expires.isoformat()}`", code="expired_token")
+        if known.audiences is not None:
+            self._require_audience(known.audiences, audience)
+        self._known[digest] = known
+        if len(self._known) > CACHED:
+            del self._known[next(iter(self._known))]
+        return known.caller
+
+    def _require_audience(self, given: frozenset[str], audience: str | None) -> None:
         wanted = {*self.audiences} if audience is None else {audience, *self.audiences}
-        if known.audiences is not None and not known.audiences & wanted:
+        if not given & wanted:
             raise Refused(
                 f"the token is not for `{audience or self.audiences[0]}`; ask its issuer for one "
                 "with that `resource`",
                 code="wrong_audience",
             )
-        self._known[digest] = known
-        if len(self._known) > CACHED:
-            del self._known[next(iter(self._known))]
-        return known.caller
 
     # -- API keys -------------------------------------------------------------------------------
 
@@ -138,7 +150,7 @@ class Tokens:
             Caller(
                 principal=record.principal,
                 token_scopes=record.token_scopes,
-                roles=_roles(record.principal.kind, record.roles),
+                roles=self._people.roles(record.principal, record.roles, key=True),
                 groups=(),
                 token_id=record.key_id,
                 issued_at=record.issued_at,
@@ -155,7 +167,7 @@ class Tokens:
 
     # -- tokens of issuers ----------------------------------------------------------------------
 
-    def _token(self, bearer: str) -> _Known:
+    def _token(self, bearer: str, audience: str | None) -> _Known:
         try:
             issuer = jose.unproven_claims(bearer, jose.TOKENS).get("iss")
             record = self._issuer_record(issuer)
@@ -167,25 +179,34 @@ class Tokens:
         except Unproven as error:
             raise Refused(f"the token is not believed: {error}", code="invalid_token") from None
         issued_at, expires_at = caller.times(claims, self._now())
+        audiences = self._own_names(caller.audiences(claims), record)
+        self._require_audience(audiences, audience)
         tenant = str(claims.get("tenant", "")) if record.tenant == EVERY_TENANT else record.tenant
-        who = caller.principal(record, claims, tenant, self._agents.of(tenant))
+        agents = self._agents.of(tenant)
+        who = caller.principal(
+            record, claims, tenant, agents, lambda subject: self._people.name(record, subject)
+        )
         jti = claims.get("jti")
         return _Known(
             (),
             Caller(
                 principal=who,
                 token_scopes=caller.token_scopes(claims),
-                roles=_roles(who.kind, caller.named(claims, record.roles_claim)),
+                roles=self._people.roles(who, caller.named(claims, record.roles_claim), key=False),
                 groups=caller.named(claims, "groups"),
                 token_id=jti if isinstance(jti, str) and jti else digest_of(bearer)[:32],
                 issued_at=issued_at,
                 expires_at=expires_at,
                 how="token",
                 issuer=record.issuer,
-                bound_to=_bound_to(claims, record),
+                bound_to=(*_bound_to(claims, record), *self._identity(claims, record)),
             ),
-            self._own_names(caller.audiences(claims), record),
+            audiences,
         )
+
+    def _identity(self, claims: Claims, record: IssuerRecord) -> tuple[str, ...]:
+        subject = claims.get(record.user_claim)
+        return self._people.bound_to(record, subject if isinstance(subject, str) else None)
 
     def _own_names(self, given: Sequence[str], record: IssuerRecord) -> frozenset[str]:
         """The token's audiences; one that its issuer calls us by counts as our first."""
@@ -231,11 +252,6 @@ def key_set(jwks: str) -> Mapping[str, Key]:
         if value.get("use", "sig") == "sig":
             keys[str(value.get("kid") or key.thumbprint())] = key
     return keys
-
-
-def _roles(kind: PrincipalKind, given: Sequence[str]) -> tuple[str, ...]:
-    """Every agent is one, whatever its token says."""
-    return tuple(sorted({*given, "agent"} if kind is PrincipalKind.AGENT else {*given}))
 
 
 def _bound_to(claims: Claims, record: IssuerRecord) -> tuple[str, ...]:

@@ -22,14 +22,23 @@ from interlock.identity.tokens import Tokens
 from interlock.runtime.planes import open_planes, without_secret
 from interlock.runtime.settings import SuiteSettings
 from interlock.runtime.topology import require_topology
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS
+from interlock.state import (
+    AGENTS,
+    API_KEYS,
+    CATALOGUE,
+    ISSUERS,
+    POLICY,
+    REVOCATIONS,
+    TOOLSETS,
+    USERS,
+)
 from interlock.state.port import StateReader, StateWriter
 from interlock.state.redis import RedisStateReader, RedisStateWriter
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.observer import BusObserver
 from interlock.telemetry.traces import Traces, open_traces
 
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS, USERS)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from interlock.contracts.access import (
     IssuerRecord,
     PolicySetRecord,
     RevocationRecord,
+    UserRecord,
 )
 from interlock.contracts.catalogue import ServerRecord, ToolsetRecord
 from interlock.contracts.message import Model
@@ -33,6 +34,8 @@ TOOLSETS = Kind("toolsets", "registry", ToolsetRecord)
 """Field: the toolset's name."""
 AGENTS = Kind("agents", "auth", AgentRecord)
 """Field: the agent's name."""
+USERS = Kind("users", "auth", UserRecord)
+"""Field: the user's name."""
 API_KEYS = Kind("api_keys", "auth", ApiKeyRecord)
 """Field: the key's id. Key ids are unique across tenants."""
 ISSUERS = Kind("issuers", "auth", IssuerRecord)
@@ -104,7 +107,8 @@ class StateReader(Protocol):
         """Tell the owner that a record may be out of date. A hint: it may get lost."""
 
     def wanted(self, kind: Kind[Any]) -> AsyncIterator[tuple[str, str]]:
-        """For the owner: (tenant, field) of each hint from now on. Anybody may have sent it.
+        """For the owner: (tenant, field) of each hint of this suite's from now on; it may be an old
+        one that somebody sends again.
 
         `Unavailable` ends it.
         """

@@ -28,7 +28,8 @@ POLL_SECONDS = 0.5
 PATIENCE = 2.0
 """Seconds for one exchange with Redis; a load may take `LOAD_PATIENCE`."""
 LOAD_PATIENCE = 30.0
-HINT = TypeAdapter(tuple[str, str])
+HINT = TypeAdapter(tuple[str, str, str])
+"""Tenant, field, and the seal of who wants it."""
 
 
 class RedisStateWriter:
@@ -136,7 +137,8 @@ class RedisStateReader:
 
     async def want(self, kind: Kind[Any], tenant: str, field: str) -> None:
         async with _asking(PATIENCE):
-            hint = orjson.dumps([tenant, field])
+            sealed = seal(_hint(kind, tenant, field), self._keyring).decode()
+            hint = orjson.dumps([tenant, field, sealed])
             await self._redis.publish(self._keys.wanted(kind.name), hint)
 
     async def wanted(self, kind: Kind[Any]) -> AsyncIterator[tuple[str, str]]:
@@ -144,8 +146,11 @@ class RedisStateReader:
             async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(self._keys.wanted(kind.name))
                 async for message in channel.listen():
-                    with suppress(ValidationError):
-                        yield HINT.validate_json(message["data"])
+                    with suppress(ValidationError, Forged):
+                        tenant, field, sealed = HINT.validate_json(message["data"])
+                        wanted = _hint(kind, tenant, field)
+                        unseal(_place(wanted), sealed.encode(), self._keyring)
+                        yield tenant, field
         except (RedisError, OSError) as error:
             raise Unavailable(f"hints cannot be heard: {error}") from error
 
@@ -229,6 +234,11 @@ class RedisStateReader:
             if self._away:
                 log.info("state.reachable")
             self._away = False
+
+
+def _hint(kind: Kind[Any], tenant: str, field: str) -> Entry:
+    """A hint is sealed like a value, of a kind that no value has."""
+    return Entry(f"wanted:{kind.name}", tenant, field, 0, None)
 
 
 def _place(entry: Entry) -> tuple[str, str, str]:

@@ -154,6 +154,21 @@ def test_a_revoked_key_is_refused_by_every_process_within_a_second(tmp_path: Pat
             assert time.monotonic() - began < WITHIN
 
 
+@pytest.mark.promise("disabled")
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_a_disabled_user_is_refused_by_every_process_within_a_second(tmp_path: Path) -> None:
+    with world(tmp_path, "--separate") as here:
+        for n in range(3):
+            here.suite.ask("POST", "/auth/v1/users", {"name": f"user-{n}"})
+            made = here.suite.ask("POST", "/auth/v1/keys", {"person": f"user-{n}"})["key"]
+            until(partial(all_say, here, made, 200), "the key is known")
+            here.suite.ask("POST", f"/auth/v1/users/user-{n}/disable")
+            began = time.monotonic()
+            until(partial(all_say, here, made, 401), "the user is refused")
+            assert time.monotonic() - began < WITHIN
+
+
 def all_say(here: World, token: str, status: int) -> bool:
     """Whether doors of several processes answer a token so."""
     paths = ("/v1/tasks", "/registry/v1/servers", "/auth/v1/whoami")

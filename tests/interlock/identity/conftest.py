@@ -5,11 +5,11 @@ from datetime import datetime
 import pytest
 
 from interlock.identity.tokens import Tokens
-from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS
 from interlock.state.memory import MemoryState, MemoryStateReader
 from tests.interlock.identity.build import NOON, OURS
 
-KINDS = (AGENTS, API_KEYS, ISSUERS, REVOCATIONS)
+KINDS = (AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS)
 
 
 class Clock:

@@ -16,7 +16,7 @@ from interlock.identity import jose
 from interlock.identity.statements import Trust
 from interlock.identity.tokens import Tokens
 from interlock.ledger import verify_export
-from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.testing import build
 from services.audit.handlers import Audit
@@ -40,7 +40,7 @@ async def tokens(clock: Clock) -> Tokens:
             roles=(role,),
         )
         state.publish(API_KEYS, tenant, name, record)
-    reader = MemoryStateReader(state, [AGENTS, API_KEYS, ISSUERS, REVOCATIONS])
+    reader = MemoryStateReader(state, [AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS])
     await reader.load()
     return Tokens(reader, audiences=["https://interlock.example"], now=clock.now)
 

@@ -24,20 +24,39 @@ from interlock.identity.statements import Signer, Trust
 from interlock.identity.submissions import AgentKey, Request
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
-from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
 from interlock.storage.database import Database
 from services.auth.clients import MemoryDiscovery
-from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey, Proving
+from services.auth.handlers import (
+    Access,
+    Delegations,
+    Issuers,
+    Issuing,
+    Newcomers,
+    NewKey,
+    Proving,
+    Tenants,
+    Users,
+)
 from services.auth.handlers.documents import Documents
 from services.auth.handlers.stating import Stating
-from services.auth.http import Api, OAuth, api_routes, oauth_routes
+from services.auth.http import (
+    Api,
+    OAuth,
+    TenantsApi,
+    UsersApi,
+    api_routes,
+    oauth_routes,
+    tenant_routes,
+    user_routes,
+)
 from services.auth.store import SqlStore
 from services.auth.store.sealing import Seal
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EDGE = "https://interlock.example"
-KINDS = (AGENTS, API_KEYS, ISSUERS, REVOCATIONS)
+KINDS = (AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS)
 KEYRING = Keyring({"k1": b"k" * 32})
 OLGA = Principal(tenant="default", kind=PrincipalKind.PERSON, name="olga")
 ARGUMENTS = '{"q":"acme"}'
@@ -104,6 +123,9 @@ class Rig:
         stating = Stating(Stamp("auth", KEYRING, self.clock))
         self.access = Access(self.store, stating, self.clock, self.random_hex)
         self.issuers = Issuers(self.store, stating, self.discovery, self.clock)
+        self.users = Users(self.store, stating, self.clock)
+        self.newcomers = Newcomers(self.store, self.users, self.clock)
+        self.tenants = Tenants(self.store, stating, self.clock)
         self.issuing = Issuing(
             store=self.store,
             stating=stating,
@@ -119,6 +141,7 @@ class Rig:
             tokens=self.tokens,
             documents=Documents(self.discovery, self.clock),
             refetch=self.issuers.now_of,
+            newcomers=self.newcomers,
             now=self.clock,
             issuer=self.issuing.issuer,
         )
@@ -152,7 +175,12 @@ class Rig:
             self.relay,
             self.tokens,
         )
-        return [*api_routes(api), *oauth_routes(OAuth(self.issuing, self.proving))]
+        return [
+            *api_routes(api),
+            *user_routes(UsersApi(self.users, self.relay, self.tokens)),
+            *tenant_routes(TenantsApi(self.tenants, self.access, self.relay, self.tokens)),
+            *oauth_routes(OAuth(self.issuing, self.proving)),
+        ]
 
     async def key(self, *roles: str, tenant: str = "default", name: str = "olga") -> str:
         """An API key of a person with these roles."""

@@ -16,7 +16,7 @@ from interlock.storage.database import Database
 from interlock.storage.migrate import migrate
 from interlock.storage.outbox import unpublished_facts, unwritten_entries
 from interlock.testing.migrations import assert_migrations_match
-from services.auth.model import Judged, SigningKey
+from services.auth.model import Identity, Judged, Person, SigningKey, Tenant
 from services.auth.store import (
     METADATA,
     MemoryStore,
@@ -120,6 +120,43 @@ async def test_a_tenant_is_added_once(store: Store) -> None:
     assert await store.change(lambda it: it.add_tenant("default", NOON))
     assert not await store.change(lambda it: it.add_tenant("default", NOON))
     assert list(await store.read(lambda it: it.tenants())) == ["default"]
+
+
+async def test_a_tenant_is_disabled_and_enabled(store: Store) -> None:
+    await store.change(lambda it: it.add_tenant("acme", NOON))
+    found = await store.change(lambda it: it.tenant("acme"))
+    assert found == Tenant("acme", NOON)
+    shut = Tenant("acme", NOON, NOON + timedelta(hours=1))
+    await store.change(lambda it: it.keep_tenant(shut))
+    assert await store.read(lambda it: it.tenant("acme")) == shut
+    await store.change(lambda it: it.keep_tenant(Tenant("acme", NOON)))
+    assert await store.read(lambda it: it.tenant("acme")) == Tenant("acme", NOON)
+    assert await store.read(lambda it: it.tenant("other")) is None
+
+
+async def test_people_are_one_tenant_s_and_an_identity_is_one_person_s(store: Store) -> None:
+    one, two = Identity("https://id", "1"), Identity("https://id", "2")
+    ana, bob = Person("acme", "ana", NOON), Person("acme", "bob", NOON, "Bob", "bob@acme.example")
+    theirs = Person("other", "ana", NOON)
+    assert await store.change(lambda it: [it.add_person(bob), it.add_person(ana)]) == [True, True]
+    assert await store.change(lambda it: it.add_person(theirs))
+    assert not await store.change(lambda it: it.add_person(replace(ana, email="x@y")))
+    linked = replace(ana, display_name="Ana", identities=(one, two), erased_at=NOON)
+    assert await store.change(lambda it: it.keep_person(linked)) is None
+    assert await store.change(lambda it: it.keep_person(replace(theirs, identities=(one,)))) is None
+    assert await store.change(lambda it: it.person("acme", "ana")) == linked
+    assert list(await store.read(lambda it: it.people("acme"))) == [linked, bob]
+    with pytest.raises(ValueError):
+        await store.change(lambda it: taken(it, replace(bob, identities=(two,))))
+    assert await store.change(lambda it: it.keep_person(replace(linked, identities=(one,)))) is None
+    assert await store.change(lambda it: it.keep_person(replace(bob, identities=(two,)))) is None
+    assert await store.read(lambda it: it.person("acme", "nobody")) is None
+
+
+def taken(records: Records, person: Person) -> None:
+    """As whoever asks must: nothing is committed."""
+    if records.keep_person(person) is not None:
+        raise ValueError
 
 
 async def test_signing_keys_are_kept_replaced_and_forgotten(store: Store) -> None:

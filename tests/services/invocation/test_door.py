@@ -11,7 +11,7 @@ from interlock.contracts.access import ApiKeyRecord
 from interlock.contracts.outcomes import TaskSettled, TaskUnknown
 from interlock.contracts.task import digest_of
 from interlock.identity.tokens import Tokens
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, USERS
 from interlock.state.memory import MemoryStateReader
 from interlock.testing import build
 from services.invocation.clients import Reach
@@ -21,7 +21,7 @@ from tests.services.invocation.rig import Opener, Rig, authorized, task
 from tests.services.invocation.upstream import failing
 
 EDGE = "https://interlock.example"
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, USERS)
 COMMANDS = (Command(name="clock", command="mcp-server-time", env={"SECRET": "x"}),)
 SETTLE = {"outcome": "succeeded", "reason": "seen in the CRM", "result": {"content": []}}
 

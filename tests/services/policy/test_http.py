@@ -14,7 +14,7 @@ from interlock.contracts.access import ApiKeyRecord
 from interlock.contracts.task import Principal, digest_of
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
-from interlock.state import AGENTS, API_KEYS, ISSUERS, POLICY, REVOCATIONS
+from interlock.state import AGENTS, API_KEYS, ISSUERS, POLICY, REVOCATIONS, USERS
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
 from interlock.storage import Database, migrate
 from interlock.testing import build
@@ -64,7 +64,7 @@ async def door(sqlite_url: str) -> AsyncIterator[Door]:
     world = await World(SqlDecisions(database), SqlSets(database), state).start()
     for name, (principal, roles) in PEOPLE.items():
         state.publish(API_KEYS, principal.tenant, name, api_key(name, principal, roles))
-    reader = MemoryStateReader(state, [AGENTS, API_KEYS, ISSUERS, REVOCATIONS])
+    reader = MemoryStateReader(state, [AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS])
     await reader.load()
     tokens = Tokens(reader, audiences=("http://interlock.test",), now=build.noon)
     relay = Relay(database, bus, MemoryStateWriter(state), build.noon)

@@ -18,7 +18,7 @@ from interlock.contracts.task import Task, digest_of
 from interlock.identity.statements import Signer
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS
+from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS, USERS
 from interlock.state.memory import MemoryState, MemoryStateReader, MemoryStateWriter
 from interlock.storage.database import Database
 from interlock.testing.build import KEYRING, NOON, noon, person, sent
@@ -27,7 +27,7 @@ from services.registry.http import Door, ToolsetDoor, routes, toolset_routes
 from services.registry.store import SqlServers, SqlToolsets
 
 EDGE = "https://interlock.example"
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, REVOCATIONS, TOOLSETS, USERS)
 
 
 @dataclass
