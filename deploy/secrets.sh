@@ -23,6 +23,7 @@ secret() { cat "$state/secrets/$1"; }
 
 random | keep secrets/postgres_password
 random | keep secrets/grafana_password
+random | keep secrets/metrics_token
 random | keep secrets/valkey_password
 printf 'requirepass %s\n' "$(secret valkey_password)" | keep secrets/valkey_password.conf
 printf 'redis://:%s@valkey:6379/0' "$(secret valkey_password)" | keep secrets/redis_url

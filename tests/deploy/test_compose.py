@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic_settings import BaseSettings
+from ruamel.yaml import YAML
 
 from interlock.contracts.topics import SERVICES
 from interlock.runtime.settings import EdgeSettings, SuiteSettings
@@ -160,6 +161,22 @@ def test_a_service_is_given_its_own_keys_and_its_own_database_and_nobody_else_s(
         ]
         assert not others, name
         assert all(mount.read_only for mount in file.mounts(name) if "keys" in mount.source)
+
+
+def test_figures_are_kept_for_prometheus_which_shows_its_token(file: Compose) -> None:
+    scrape = YAML(typ="safe", pure=True).load(ROOT / "deploy" / "prometheus" / "prometheus.yml")
+    (job,) = scrape["scrape_configs"]
+    assert {*job["dns_sd_configs"][0]["names"]} == {*SERVICES}
+    shown = job["authorization"]["credentials_file"]
+    secret = f"{STATE}/secrets/metrics_token"
+    assert {mount.target for mount in file.mounts("prometheus") if mount.source == secret} == {
+        shown
+    }
+    owner = file.services["edge"]["user"]
+    assert file.services["prometheus"]["user"] == owner, "who may read the secrets' files"
+    for name in SERVICES:
+        (mount,) = [mount for mount in file.mounts(name) if mount.source == secret]
+        assert mount.target == "/run/secrets/interlock_metrics_token", name
 
 
 def test_every_file_that_is_mounted_is_committed_or_made(file: Compose, tmp_path: Path) -> None:

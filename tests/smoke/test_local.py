@@ -6,9 +6,11 @@ One start serves the whole module: it takes about a minute of both cores.
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from ruamel.yaml import YAML
 
 from interlock.cli.deploy import SIGNERS
 from interlock.contracts.topics import SERVICES
@@ -41,11 +43,33 @@ async def test_the_whole_story_goes_as_it_must(here: Local) -> None:
     assert here.died() is None
 
 
+def token(here: Local) -> str:
+    """As Prometheus reads it from its own file."""
+    scrape = YAML(typ="safe", pure=True).load(ROOT / "deploy" / "prometheus" / "prometheus.yml")
+    (job,) = scrape["scrape_configs"]
+    credentials = Path(job["authorization"]["credentials_file"])
+    (mount,) = [one for one in here.compose.mounts("prometheus") if one.target == str(credentials)]
+    return Path(mount.source).read_text("utf-8")
+
+
+def metrics(here: Local, name: str, bearer: str) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    url = f"http://127.0.0.1:{here.ports[name]}/metrics"
+    return httpx2.get(url, headers=headers, timeout=20)
+
+
+def test_only_the_scraper_reads_a_service_s_figures(here: Local) -> None:
+    scraper = token(here)
+    for name in SERVICES:
+        told = [metrics(here, name, given).status_code for given in (scraper, "", "x" * 48)]
+        assert told == [200, 401, 401], name
+
+
 def test_each_metric_of_the_dashboard_is_one_that_a_service_exports(here: Local) -> None:
     """Told by `# TYPE`, with the names that a histogram's and a counter's series have."""
     exported: set[str] = set()
     for name in SERVICES:
-        text = httpx2.get(f"http://127.0.0.1:{here.ports[name]}/metrics", timeout=20).text
+        text = metrics(here, name, token(here)).text
         for metric, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M):
             suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
             exported |= {metric + suffix for suffix in suffixes}
@@ -60,7 +84,7 @@ def test_each_metric_of_the_dashboard_is_one_that_a_service_exports(here: Local)
 def test_what_a_panel_groups_by_is_a_label_of_its_metric(here: Local) -> None:
     labels: dict[str, set[str]] = {}
     for name in SERVICES:
-        text = httpx2.get(f"http://127.0.0.1:{here.ports[name]}/metrics", timeout=20).text
+        text = metrics(here, name, token(here)).text
         for metric, told in re.findall(r"^(interlock_\w+)\{([^}]*)\}", text, re.M):
             labels.setdefault(metric, set()).update(re.findall(r"(\w+)=", told))
     board = json.loads((ROOT / "deploy/grafana/dashboards/interlock.json").read_text("utf-8"))
