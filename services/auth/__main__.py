@@ -21,6 +21,7 @@ from services.auth.clients import HttpDiscovery
 from services.auth.handlers import (
     Access,
     Delegations,
+    Introspecting,
     Issuers,
     Issuing,
     Newcomers,
@@ -120,7 +121,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         http=[
             *api_routes(api),
             *_people_routes(access, newcomers.users, relay, host.tokens),
-            *(oauth_routes(OAuth(issuing, proving)) if issuing else ()),
+            *(_oauth_routes(issuing, proving, host.tokens) if issuing else ()),
         ],
         group=Group("auth", submitted.routes()),
         background=[
@@ -139,6 +140,10 @@ def _people_routes(access: Access, users: Users, relay: Relay, tokens: Tokens) -
         *user_routes(UsersApi(users, relay, tokens)),
         *tenant_routes(TenantsApi(tenants, access, relay, tokens)),
     ]
+
+
+def _oauth_routes(issuing: Issuing, proving: Proving, tokens: Tokens) -> list[Route]:
+    return oauth_routes(OAuth(issuing, proving, Introspecting(tokens, issuing.issuer)))
 
 
 def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:

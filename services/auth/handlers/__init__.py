@@ -2,6 +2,7 @@
 
 from services.auth.handlers.access import Access, NewKey
 from services.auth.handlers.delegations import Delegations
+from services.auth.handlers.introspecting import Introspecting
 from services.auth.handlers.issuers import Issuers
 from services.auth.handlers.issuing import Issuing
 from services.auth.handlers.newcomers import Newcomers
@@ -13,6 +14,7 @@ from services.auth.handlers.users import Known, Told, Users
 __all__ = [
     "Access",
     "Delegations",
+    "Introspecting",
     "Issuers",
     "Issuing",
     "Known",

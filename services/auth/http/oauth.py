@@ -14,7 +14,7 @@ from starlette.routing import Route
 from interlock.errors import Refused, Unavailable
 from interlock.identity.asgi import answered
 from interlock.identity.issuer import GRANTS, JWT_BEARER, issuer_metadata
-from services.auth.handlers import Issuing, Proving
+from services.auth.handlers import Introspecting, Issuing, Proving
 from services.auth.model import Client
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -42,6 +42,7 @@ class OAuth:
 
     issuing: Issuing
     proving: Proving
+    introspecting: Introspecting
 
     async def metadata(self, request: Request) -> Response:
         """RFC 8414 §3.2, at OpenID's place and at its own."""
@@ -74,8 +75,20 @@ class OAuth:
         except Refused as error:
             return _error(error)
         except Unavailable as error:
-            told = {"error": "temporarily_unavailable", "error_description": error.detail}
-            return JSONResponse(told, 503, NO_STORE | {"Retry-After": "1"})
+            return _unavailable(error)
+        return JSONResponse(answer, headers=NO_STORE)
+
+    async def introspect(self, request: Request) -> Response:
+        """RFC 7662: whether the form's `token` is good; for clients that prove themselves as at the
+        token endpoint, of tokens of their own tenant."""
+        try:
+            form = await _form(request)
+            client = await self._client(request, form)
+            answer = await self.introspecting.tell(client, _needed(form, "token"))
+        except Refused as error:
+            return _error(error)
+        except Unavailable as error:
+            return _unavailable(error)
         return JSONResponse(answer, headers=NO_STORE)
 
     async def _client(self, request: Request, form: Form) -> Client:
@@ -123,6 +136,13 @@ def _one(form: Form, name: str) -> str | None:
     return values[0] if values else None
 
 
+def _needed(form: Form, name: str) -> str:
+    value = _one(form, name)
+    if value is None:
+        raise Refused(f"`{name}` is missing", code="invalid_request")
+    return value
+
+
 def _basic(header: str) -> tuple[str, str]:
     """RFC 6749 §2.3.1: both parts are form-encoded before they are joined."""
     scheme, _, encoded = header.strip().partition(" ")
@@ -135,6 +155,11 @@ def _basic(header: str) -> tuple[str, str]:
             "the `Authorization` header is no basic authentication", code="invalid_client"
         )
     return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _unavailable(error: Unavailable) -> Response:
+    told = {"error": "temporarily_unavailable", "error_description": error.detail}
+    return JSONResponse(told, 503, NO_STORE | {"Retry-After": "1"})
 
 
 def _error(error: Refused) -> Response:
@@ -155,4 +180,5 @@ def oauth_routes(oauth: OAuth) -> list[Route]:
         Route("/jwks", answered(oauth.jwks)),
         Route("/authorize", answered(oauth.authorize)),
         Route("/token", oauth.token, methods=["POST"]),
+        Route("/introspect", oauth.introspect, methods=["POST"]),
     ]

@@ -7,6 +7,9 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 """RFC 7523 §2.1; the assertion is an Identity Assertion Authorization Grant (ID-JAG)."""
 ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 ID_JAG_TYPE = "oauth-id-jag+jwt"
+METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256")
+"""How clients prove themselves."""
 GRANTS = (CLIENT_CREDENTIALS, JWT_BEARER)
 
 
@@ -27,17 +30,12 @@ def issuer_metadata(edge: str) -> dict[str, Any]:
         "response_types_supported": [],
         "grant_types_supported": list(GRANTS),
         "authorization_grant_profiles_supported": [ID_JAG_PROFILE],
-        "token_endpoint_auth_methods_supported": [
-            "client_secret_basic",
-            "client_secret_post",
-            "private_key_jwt",
-        ],
-        "token_endpoint_auth_signing_alg_values_supported": [
-            "EdDSA",
-            "Ed25519",
-            "ES256",
-            "RS256",
-        ],
+        "introspection_endpoint": f"{issuer}/introspect",
+        **{
+            f"{endpoint}_endpoint_auth_{told}_supported": list(values)
+            for endpoint in ("token", "introspection")
+            for told, values in (("methods", METHODS), ("signing_alg_values", ALGORITHMS))
+        },
         "client_id_metadata_document_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],

@@ -31,6 +31,7 @@ from services.auth.clients import MemoryDiscovery
 from services.auth.handlers import (
     Access,
     Delegations,
+    Introspecting,
     Issuers,
     Issuing,
     Newcomers,
@@ -175,11 +176,12 @@ class Rig:
             self.relay,
             self.tokens,
         )
+        introspecting = Introspecting(self.tokens, self.issuing.issuer)
         return [
             *api_routes(api),
             *user_routes(UsersApi(self.users, self.relay, self.tokens)),
             *tenant_routes(TenantsApi(self.tenants, self.access, self.relay, self.tokens)),
-            *oauth_routes(OAuth(self.issuing, self.proving)),
+            *oauth_routes(OAuth(self.issuing, self.proving, introspecting)),
         ]
 
     async def key(self, *roles: str, tenant: str = "default", name: str = "olga") -> str:
