@@ -20,6 +20,7 @@ from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.leases import Leases
 from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.sweeps import Sweeps
@@ -81,7 +82,7 @@ async def parts(
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
     serving = protocol(calls, tasks.visible, shelves, listen, version("interlock"))
     async with serving as application:
-        mcp = _door(host, settings, (calls, refusals, leases), application, shelves)
+        mcp = _door(host, settings, (calls, refusals), application, shelves)
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
@@ -98,18 +99,18 @@ async def parts(
 def _door(
     host: Host,
     settings: Settings,
-    shared: tuple[Calls, Refusals, Leases],
+    shared: tuple[Calls, Refusals],
     application: ASGIApp,
     shelves: Shelves,
 ) -> McpDoor:
-    calls, refusals, leases = shared
+    calls, refusals = shared
     return McpDoor(
         calls.tasks,
         host.tokens,
         refusals,
         application,
         Lean(calls, settings.keep_alive_seconds),
-        leases=leases,
+        calls=calls,
         features=FeatureReader(shelves),
         body_limit=settings.body_limit,
         reached=_reached(host, settings),
@@ -124,6 +125,7 @@ def _calls(
     return Calls(
         tasks,
         *shared,
+        Requests(tasks),
         host.traces,
         host.tokens.require_standing,
         deadline=settings.call_deadline_seconds,

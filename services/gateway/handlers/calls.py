@@ -18,6 +18,7 @@ from interlock.telemetry.traces import Traces, traceparent_of
 from services.gateway.decide import rejoin, tell
 from services.gateway.handlers.leases import Leases, Reply
 from services.gateway.handlers.refusals import Refusals
+from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
 from services.gateway.model import Offer, Place, Snapshot, Unanswered, Unsure
@@ -55,6 +56,7 @@ class Calls:
     waiters: Waiters
     refusals: Refusals
     leases: Leases
+    requests: Requests
     traces: Traces
     require_standing: Callable[[Caller], None]
     """`Refused` where the caller's access was revoked since the request was let in."""
@@ -124,8 +126,7 @@ class Calls:
                 with self.waiters.watch(Place(task.tenant, task.id)) as watch:
                     snapshot = await self.tasks.accept(caller, task, asked)
                     standing = snapshot.task
-                    if asked.rejoins:
-                        self.leases.hold(listener.reply, standing)
+                    self._begin(listener.reply, standing, asked)
                     if snapshot.place == watch.place:
                         watch.begin(snapshot)
                         return await self._end(watch, patience, listener)
@@ -137,6 +138,17 @@ class Calls:
             if listener.modern and not (listener.reply.ended_by_us or self.waiters.closing):
                 self._cancel_later(standing, caller.principal)
             raise
+
+    def _begin(self, reply: Reply, task: Task, asked: Asked) -> None:
+        if asked.rejoins:
+            self.leases.hold(reply, task)
+        if reply.request is not None:
+            self.requests.begin(reply, task)
+
+    def over(self, reply: Reply) -> None:
+        """The response is over, however it ended: nobody waits at the other end any more."""
+        self.leases.let_go(reply)
+        self.requests.end(reply)
 
     async def _joined(self, snapshot: Snapshot, patience: Patience, listener: Listener) -> Snapshot:
         """The end of an earlier call, whose client asks again."""

@@ -24,6 +24,8 @@ class Reply:
     """It is the task's end that it tells."""
     ended_by_us: bool = False
     """We cut it, so that its end says nothing about what the client wants."""
+    request: str | None = None
+    """The id (JSON text) by which its client may cancel it, where closing it would not."""
 
 
 class Leases:

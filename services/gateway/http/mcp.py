@@ -18,8 +18,7 @@ from interlock.identity.asgi import authenticate, challenged
 from interlock.identity.tokens import Caller, Tokens
 from services.gateway.decide.reached import Reached
 from services.gateway.decide.text import cut
-from services.gateway.handlers.calls import Wanted
-from services.gateway.handlers.leases import Leases
+from services.gateway.handlers.calls import Calls, Wanted
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
@@ -32,6 +31,7 @@ from services.gateway.model import Feature, Front, Offer
 
 INVALID_REQUEST = -32600
 HEADER_MISMATCH = -32020
+CANCELLED = "notifications/cancelled"
 
 
 class Fast(Protocol):
@@ -53,7 +53,7 @@ class McpDoor:
         protocol: ASGIApp,
         lean: Fast,
         *,
-        leases: Leases,
+        calls: Calls,
         features: FeatureReader,
         body_limit: int,
         reached: Reached,
@@ -67,7 +67,7 @@ class McpDoor:
         self._refusals = refusals
         self._protocol = protocol
         self._lean = lean
-        self._leases = leases
+        self._calls = calls
         self._slow_reader = slow_reader
         self._features = features
         self._body_limit = body_limit
@@ -96,7 +96,7 @@ class McpDoor:
 
     async def _serve(self, exchange: Exchange, body: bytes, request: Request, send: Send) -> None:
         reply, receive = exchange.reply, request.receive
-        outlet = Outlet(reply, self._leases, receive, send, self._slow_reader)
+        outlet = Outlet(reply, self._calls.leases, receive, send, self._slow_reader)
         try:
             if not await self._lean(exchange, request, receive, outlet.send):
                 watched = self._watched(exchange, outlet.send)
@@ -105,7 +105,7 @@ class McpDoor:
             if not reply.ended_by_us:
                 raise
         finally:
-            self._leases.let_go(reply)
+            self._calls.over(reply)
 
     def _watched(self, exchange: Exchange, send: Send) -> Send:
         """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, …"""
@@ -162,6 +162,8 @@ class McpDoor:
         """With what is wanted; 403 and 503 are answered before the protocol begins."""
         params, caller = exchange.message.get("params"), exchange.caller
         method = exchange.message.get("method")
+        if method == CANCELLED and isinstance(params, dict) and _older(request):
+            await self._cancel(caller, params)
         if not isinstance(params, dict) or method not in (CALL, *METHODS):
             return exchange
         trace = _traceparent(params) or request.headers.get("traceparent")
@@ -179,6 +181,13 @@ class McpDoor:
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
         return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace))
+
+    async def _cancel(self, caller: Caller, params: Mapping[str, Any]) -> None:
+        """MCP 2025-11-25, "Cancellation". Since then a client closes its stream instead."""
+        request, why = params.get("requestId"), params.get("reason")
+        if isinstance(request, str | int) and not isinstance(request, bool):
+            said = why if isinstance(why, str) else ""
+            await self._calls.requests.cancel(caller, json.dumps(request), said)
 
     async def _offer(self, exchange: Exchange, name: str) -> Offer:
         """The tool of that name; `Refused` (`not_found`) where the route does not have it."""
@@ -234,6 +243,10 @@ def _says_its_version(message: Mapping[str, Any], header: str | None) -> bool:
     meta = params.get("_meta") if isinstance(params, dict) else None
     said = meta.get(VERSION) if isinstance(meta, dict) else None
     return said is None or said == header or (header or "") >= MODERN
+
+
+def _older(request: Request) -> bool:
+    return request.headers.get("mcp-protocol-version", "") < MODERN
 
 
 def _traceparent(params: Mapping[str, Any]) -> str | None:

@@ -142,7 +142,8 @@ class Door:
     async def cancel(self, request: Request) -> Response:
         """Ask for a task's end: 202, or 200 where it has ended already."""
         caller = await self._caller(request)
-        reason = request.query_params.get("reason", "")[:500]
+        said = request.query_params.get("reason", "")[:500]
+        reason = f"asked for over REST: {said}" if said else "asked for over REST"
         snapshot = await self.tasks.cancel(caller, request.path_params["id"], reason)
         return answer(self._document(snapshot), 200 if snapshot.final else 202)
 

@@ -95,6 +95,8 @@ class Protocol:
         if exchange.wanted is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
         modern = ctx.protocol_version >= MODERN
+        if not modern:
+            exchange.reply.request = json.dumps(exchange.message.get("id"))
         listener = Listener(progress=progress_to(ctx), modern=modern, reply=exchange.reply)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)

@@ -60,6 +60,7 @@ class Shared:
 
     tasks: dict[Place, _Kept] = field(default_factory=dict)
     wakes: dict[str, Wake] = field(default_factory=dict)
+    requests: set[tuple[Principal, str, Place]] = field(default_factory=set)
     away: bool = False
 
     def kept(self, place: Place) -> _Kept:
@@ -140,6 +141,16 @@ class MemorySnapshots:
         ended = told and (kept.snapshot is None or kept.snapshot.state is not TaskState.UNKNOWN)
         if kept.waited_for is not None:
             kept.waited_for = None if ended else 0.0
+
+    async def ask(self, task: Task, request: str) -> None:
+        self._shared.requests.add((task.principal, request, Place(task.tenant, task.id)))
+
+    async def unask(self, task: Task, request: str) -> None:
+        self._shared.requests.discard((task.principal, request, Place(task.tenant, task.id)))
+
+    async def asked(self, principal: Principal, request: str) -> Sequence[Place]:
+        about = principal, request
+        return [place for *who, place in self._shared.requests if tuple(who) == about]
 
     async def published(self, requests: Sequence[Sent]) -> None:
         for place, round_ in requests:

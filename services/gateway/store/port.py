@@ -31,6 +31,8 @@ MOST_RECENT = 1000
 """Tasks that a principal's list goes back."""
 LEASE = 3.0
 """Seconds for which whoever waits for a call counts as alive without a sign of life."""
+LONGEST_WAIT = 3600.0
+"""Seconds after which nobody waits any more, whatever the store was not told."""
 NOTICED = 0.2
 """Seconds in which the loss of a connection that is closed is noticed, a proxy between included."""
 
@@ -116,6 +118,15 @@ class Snapshots(Protocol):
 
     async def give(self, new: Giving) -> Given:
         """Write a round's input down, once; like `accept` it is accepted then."""
+
+    async def ask(self, task: Task, request: str) -> None:
+        """The principal's client waits for the task under this id of a request (JSON text)."""
+
+    async def unask(self, task: Task, request: str) -> None:
+        """It does so no longer."""
+
+    async def asked(self, principal: Principal, request: str) -> Sequence[Place]:
+        """What the principal's clients, which may be many, wait for under that id."""
 
     async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
         """Merge facts, each once, and announce what is new to the replicas that wait for it."""

@@ -33,6 +33,7 @@ from services.gateway.store.pipe import Asking, Lost, Script
 from services.gateway.store.port import (
     GRACE,
     LEASE,
+    LONGEST_WAIT,
     MOST_PROGRESS,
     MOST_RECENT,
     NOTICED,
@@ -72,6 +73,7 @@ class RedisSnapshots:
         self._rejoin = self._script(scripts.REJOIN)
         self._renew = self._script(scripts.RENEW)
         self._leave = self._script(scripts.LEAVE)
+        self._ask = self._script(scripts.ASK)
         self._project = self._script(scripts.PROJECT)
         self._published = self._script(scripts.PUBLISHED)
         self._watch = self._script(scripts.WATCH)
@@ -180,6 +182,17 @@ class RedisSnapshots:
                 f"the input of task `{task.id}` was perhaps taken: {error.detail}; give it again"
             ) from None
         return Given(said)
+
+    async def ask(self, task: Task, request: str) -> None:
+        key = self._keys.asked(task.principal, request)
+        await self._ask((key,), task.id, int(LONGEST_WAIT * 1000))
+
+    async def unask(self, task: Task, request: str) -> None:
+        await self._pipe.ask("SREM", self._keys.asked(task.principal, request), task.id)
+
+    async def asked(self, principal: Principal, request: str) -> Sequence[Place]:
+        found = await self._pipe.ask("SMEMBERS", self._keys.asked(principal, request))
+        return [Place(principal.tenant, one.decode()) for one in found]
 
     async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
         said = await asyncio.gather(*map(self._project_one, events))

@@ -30,9 +30,14 @@ class Keys:
         return f"{self.prefix}{tenant}:task:"
 
     def equal(self, task: Task) -> str:
-        who = task.principal
-        said = orjson.dumps([who.kind.value, who.name, who.user, task.request_digest])
-        return f"{self.prefix}{task.tenant}:equal:{sha256(said).hexdigest()}"
+        return self._about("equal", task.principal, task.request_digest)
+
+    def asked(self, principal: Principal, request: str) -> str:
+        return self._about("asked", principal, request)
+
+    def _about(self, what: str, who: Principal, text: str) -> str:
+        said = orjson.dumps([who.kind.value, who.name, who.user, text])
+        return f"{self.prefix}{who.tenant}:{what}:{sha256(said).hexdigest()}"
 
     def log(self, place: Place) -> str:
         return f"{self.prefix}{place.tenant}:log:{place.task_id}"

@@ -78,6 +78,12 @@ if state == 'unknown' then return redis.call('ZADD', KEYS[2], 'XX', 0, ARGV[1]) 
 return redis.call('ZREM', KEYS[2], ARGV[1])
 """
 
+ASK = """#!lua
+-- KEYS: tasks under one id of a request. ARGV: task id, ms to keep.
+redis.call('SADD', KEYS[1], ARGV[1])
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
 PROJECT = """#!lua
 -- KEYS: hash, log, deadlines, principal's index.
 -- ARGV: event id, rank, state, type, time, body, weight (`merge.Weight`), digest, member, ask ms,

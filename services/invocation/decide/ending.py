@@ -74,8 +74,9 @@ def _stopped(
     return TaskUnknown(
         task=job.task,
         code="cancel_unconfirmed",
-        reason=f"`{control.by.label}` cancelled the call while it ran, and the upstream did not "
-        "say whether it had its effect",
+        reason=f"`{control.by.label}` cancelled the call while it ran"
+        + (f" ({control.reason})" if control.reason else "")
+        + ", and the upstream did not say whether it had its effect",
         attempts=attempts,
     )
 
