@@ -34,6 +34,14 @@ class Crm:
         """The next call of `tool` fails; `times`, `seconds`, `status`, `retry_after`."""
         self._control("failures", {"tool": tool, "how": how, **more})
 
+    def cancelled(self, tool: str) -> int:
+        """How many calls of `tool` were cancelled there while they ran."""
+        return int(self._control("calls")["cancelled"].get(tool, 0))
+
+    def release(self) -> None:
+        """What is held (`hold`) goes on."""
+        self._control("release", {})
+
     def reset(self) -> None:
         """Nothing fails any more, and nothing was called."""
         self._control("reset", {})
@@ -53,7 +61,7 @@ def arguments(tool: str, n: int) -> dict[str, Any]:
 
 
 @contextmanager
-def crm() -> Iterator[Crm]:
+def crm(*options: str) -> Iterator[Crm]:
     """A CRM of one's own; it outlives whatever is killed beside it."""
-    with upstream("interlock.samples.crm") as url:
+    with upstream("interlock.samples.crm", *options) as url:
         yield Crm(url)

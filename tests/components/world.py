@@ -46,10 +46,10 @@ def prepare(running: Suite, upstream: Crm) -> World:
     return World(running, upstream, made["key"], bus_key)
 
 
-def register_server(running: Suite, url: str) -> None:
+def register_server(running: Suite, url: str, name: str = SERVER) -> None:
     """Register the CRM at `url`, and bring it to where it may be called."""
     server = {
-        "name": SERVER,
+        "name": name,
         "capability": "keeps opportunities and discounts",
         "owner_team": "sales",
         "technical_owner": "ana",
@@ -61,7 +61,7 @@ def register_server(running: Suite, url: str) -> None:
     told = running.ask("POST", "/registry/v1/servers", server)
     assert told["inspected"], told["inspect_error"]
     for state in ("submitted", "security_review", "approved_dev"):
-        running.ask("POST", f"/registry/v1/servers/{SERVER}/move", {"to": state, "reason": "test"})
+        running.ask("POST", f"/registry/v1/servers/{name}/move", {"to": state, "reason": "test"})
 
 
 def permit(running: Suite, *scopes: str, with_approval: tuple[str, ...] = ()) -> None:

@@ -124,6 +124,10 @@ def _control(trouble: Trouble) -> list[Route]:
             return JSONResponse({"detail": error.errors(include_url=False)}, 422)
         return Response(status_code=204)
 
+    async def release(request: Request) -> Response:
+        trouble.release()
+        return Response(status_code=204)
+
     async def reset(request: Request) -> Response:
         trouble.reset()
         return Response(status_code=204)
@@ -132,5 +136,6 @@ def _control(trouble: Trouble) -> list[Route]:
         Route("/control/calls", calls, methods=["GET"]),
         Route("/control/failures", arm, methods=["POST"]),
         Route("/control/failures", played, methods=["GET"]),
+        Route("/control/release", release, methods=["POST"]),
         Route("/control/reset", reset, methods=["POST"]),
     ]

@@ -18,6 +18,8 @@ class How(StrEnum):
     """The tool is executed, and the connection closes instead of an answer."""
     DELAY = "delay"
     """The tool is executed after a while, unless it is cancelled before."""
+    HOLD = "hold"
+    """The tool is executed once `/control/release` is asked for, unless it is cancelled before."""
     ERROR = "error"
     """The tool says that it failed; it is not executed."""
 
@@ -73,6 +75,12 @@ class Trouble:
         self._calls: list[Executed] = []
         self._cancelled: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """What is held goes on; what is armed from now on is held again."""
+        self._released.set()
+        self._released = asyncio.Event()
 
     def arm(self, failure: Failure) -> None:
         """Failures of one tool are played in the order in which they were armed."""
@@ -84,13 +92,16 @@ class Trouble:
 
     async def inside(self, tool: str) -> str | None:
         """Played in the tool, before it does anything: why it is to fail, or nothing."""
-        failure = self._next(tool, {How.DELAY, How.ERROR})
+        failure = self._next(tool, {How.DELAY, How.HOLD, How.ERROR})
         if failure is None:
             return None
         if failure.how is How.ERROR:
             return f"`{tool}` fails because it was asked to"
         try:
-            await asyncio.sleep(failure.seconds)
+            if failure.how is How.HOLD:
+                await self._released.wait()
+            else:
+                await asyncio.sleep(failure.seconds)
         except asyncio.CancelledError:
             self._cancelled[tool] += 1
             raise
