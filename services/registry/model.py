@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from interlock.contracts.catalogue import Risk, ServerRecord, ToolRecord
+from interlock.contracts.catalogue import Execution, Risk, ServerRecord, ToolRecord
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class ToolChange:
     required_scopes: tuple[str, ...] | None = None
     risk: Risk | None = None
     timeout_seconds: float | None = None
+    execution: Execution | None = None
+    inline_seconds: float | None = None
 
 
 class Looking(StrEnum):

@@ -143,14 +143,16 @@ REVIEWED_FIELDS = frozenset({"required_scopes", "risk", "data_class", "technical
 def needs_review(entry: Entry, said: Mapping[str, Any], tools: Mapping[str, ToolChange]) -> bool:
     """Whether an edit undoes what an approval rests on: then a reviewer makes it, not an owner.
 
-    A tool's time limit is its owner's own affair; all else of it is not.
+    A tool's times, and how its calls are answered, are its owner's own affair; all else of it is
+    not.
     """
     if not entry.record.lifecycle.callable:
         return False
     before = entry.record.model_dump()
     fields = any(said[name] != before[name] for name in said.keys() & REVIEWED_FIELDS)
     return fields or any(
-        replace(change, timeout_seconds=None) != ToolChange() for change in tools.values()
+        replace(change, timeout_seconds=None, execution=None, inline_seconds=None) != ToolChange()
+        for change in tools.values()
     )
 
 
@@ -248,11 +250,7 @@ def definition_digest(definition: Mapping[str, Any]) -> str:
 
 def changed(tool: ToolRecord, change: ToolChange) -> ToolRecord:
     """The tool with its owner's settings."""
-    values = {
-        name: value
-        for name in ("repeatable", "required_scopes", "risk", "timeout_seconds")
-        if (value := getattr(change, name)) is not None
-    }
+    values = {name: value for name in vars(change) if (value := getattr(change, name)) is not None}
     return tool.model_copy(update=values)
 
 

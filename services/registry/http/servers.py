@@ -13,6 +13,7 @@ from interlock.contracts.catalogue import (
     Connection,
     DataClass,
     Environment,
+    Execution,
     Lifecycle,
     Risk,
     ServerRecord,
@@ -57,6 +58,10 @@ class ToolEdit(Body):
     required_scopes: tuple[str, ...] | None = None
     risk: Risk | None = None
     timeout_seconds: float | None = Field(default=None, gt=0, le=3600)
+    execution: Execution | None = None
+    """How a client that knows tasks is answered."""
+    inline_seconds: float | None = Field(default=None, ge=0, le=3600)
+    """A `sync` call that lasts longer becomes a task for such a client."""
 
 
 class ServerEdit(Body):

@@ -104,6 +104,13 @@ def tool(  # noqa: PLR0913 one option for each setting of a tool
         typer.Option("--repeatable/--not-repeatable", help="Whether a repeat is safe."),
     ] = None,
     timeout: Annotated[str | None, typer.Option(help="Of one attempt: `30s`, `2m`.")] = None,
+    execution: Annotated[
+        str | None,
+        typer.Option(help="For clients that know tasks: sync, task, task_required, mrtr_first."),
+    ] = None,
+    inline: Annotated[
+        str | None, typer.Option(help="A `sync` call that lasts longer becomes a task: `5s`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Set what a tool asks for and how it is called; what is left out stays."""
@@ -112,6 +119,8 @@ def tool(  # noqa: PLR0913 one option for each setting of a tool
         "risk": risk,
         "repeatable": repeatable,
         "timeout_seconds": seconds(timeout) if timeout else None,
+        "execution": execution,
+        "inline_seconds": seconds(inline) if inline else None,
     }
     body = {"tools": {tool: {field: said for field, said in asked.items() if said is not None}}}
     _show(request(context, "PATCH", f"/registry/v1/servers/{name}", body), as_json)
@@ -167,9 +176,9 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
     hidden = {"tools", "pending_tools", "warnings", "inspect_task", "revision", "inspected"}
     hidden |= {*FEATURES}
     print_fields(document, [name for name in document if name not in hidden])
-    columns = ("tool", "repeatable", "required scopes", "state")
+    columns = ("tool", "repeatable", "answered", "required scopes", "state")
     rows = [
-        [tool["name"], tool["repeatable"], tool["required_scopes"], state]
+        [tool["name"], tool["repeatable"], tool["execution"], tool["required_scopes"], state]
         for key, state in (("tools", "offered"), ("pending_tools", "waits for review"))
         for tool in document.get(key, ())
     ]

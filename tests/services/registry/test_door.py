@@ -186,8 +186,15 @@ async def test_an_owner_does_not_weaken_what_was_approved(rig: Rig) -> None:
         harmless = {
             "description": "more",
             "risk": "high",
-            "tools": {"search": {"timeout_seconds": 5}},
+            "tools": {
+                "search": {"timeout_seconds": 5, "execution": "task", "inline_seconds": 2},
+            },
         }
-        assert (await owner.patch("/v1/servers/crm", json=harmless)).status_code == 200
+        changed = await owner.patch("/v1/servers/crm", json=harmless)
+        assert changed.status_code == 200
+        (shown,) = changed.json()["tools"]
+        assert (shown["execution"], shown["inline_seconds"]) == ("task", 2.0)
+        unheard = {"tools": {"search": {"execution": "whenever"}}}
+        assert (await owner.patch("/v1/servers/crm", json=unheard)).status_code == 422
     async with rig.client("root", "admin") as admin:
         assert (await admin.patch("/v1/servers/crm", json={"risk": "low"})).status_code == 200
