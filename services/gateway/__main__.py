@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -15,12 +16,14 @@ from interlock.state import CATALOGUE, ISSUERS, POLICY, TOOLSETS
 from interlock.state.interest import Interest, RedisInterest
 from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
-from services.gateway.handlers.calls import Calls
+from services.gateway.handlers.calls import Calls, Terms
 from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.leases import Leases
+from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.requests import Requests
+from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.sweeps import Sweeps
@@ -34,6 +37,7 @@ from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
 from services.gateway.http.sdk import protocol
+from services.gateway.http.seal import Seal
 from services.gateway.settings import Settings
 from services.gateway.store import RedisSnapshots, Snapshots
 
@@ -71,8 +75,9 @@ async def parts(
     sweeps = Sweeps(store, host.bus, host.stamp, host.now)
     refusals = Refusals(host.bus, host.stamp, new_id)
     tasks = _tasks(host, store, sweeps, reader)
-    leases = Leases(store)
-    calls = _calls(host, settings, tasks, (waiters, refusals, leases))
+    rounds, leases = _rounds(host, tasks), Leases(store)
+    calls = _calls(host, settings, (tasks, waiters, refusals, leases), rounds)
+    own = OwnTasks(tasks, rounds, calls.terms.keep)
     projector = Projector(store, waiters, host.metrics)
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
@@ -80,7 +85,7 @@ async def parts(
     subscriptions = Subscriptions(interest, tasks.visible, shelves)
     listen = Listen(changes, subscriptions)
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
-    serving = protocol(calls, tasks.visible, shelves, listen, version("interlock"))
+    serving = protocol(calls, own, shelves, listen, version("interlock"))
     async with serving as application:
         mcp = _door(host, settings, (calls, refusals), application, shelves)
         yield Parts(
@@ -120,17 +125,34 @@ def _door(
 
 
 def _calls(
-    host: Host, settings: Settings, tasks: Tasks, shared: tuple[Waiters, Refusals, Leases]
+    host: Host, settings: Settings, shared: tuple[Tasks, Waiters, Refusals, Leases], rounds: Rounds
 ) -> Calls:
     return Calls(
-        tasks,
         *shared,
-        Requests(tasks),
+        Requests(shared[0]),
         host.traces,
         host.tokens.require_standing,
+        rounds,
+        Terms(
+            settings.inline_seconds,
+            settings.task_deadline_seconds,
+            timedelta(seconds=settings.keep_seconds),
+        ),
         deadline=settings.call_deadline_seconds,
         wait=settings.mcp_wait_seconds,
         run_wait=settings.mcp_run_seconds,
+    )
+
+
+def _rounds(host: Host, tasks: Tasks) -> Rounds:
+    return Rounds(
+        tasks.store,
+        host.bus,
+        tasks.sweeps,
+        host.stamp,
+        host.signer,
+        host.now,
+        Seal(host.stamp.keyring),
     )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
-from interlock.contracts.task import Client, Task, TaskEvent, TaskKind, TaskState
+from interlock.contracts.task import NO_CLIENT, Client, Task, TaskEvent, TaskKind, TaskState
 from interlock.errors import InterlockError, Refused
 
 
@@ -101,6 +101,29 @@ class InDoubt:
 
     since: int
     """Whoever waits shows life after that: milliseconds on the store's clock. Ask again with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A request that is made again, with what its first answer asked for."""
+
+    state: str
+    """As it was handed out."""
+    answers: Mapping[str, str]
+    """JSON texts by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a request's client says that it can do, and brings along."""
+
+    client: Client = NO_CLIENT
+    route: str = "/mcp"
+    """The path by which it came."""
+    retry: Retry | None = None
+
+
+NO_MEANS = Means()
 
 
 class Front(NamedTuple):

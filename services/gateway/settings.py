@@ -16,13 +16,16 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(default=60, gt=0)
     """How long past its deadline a task without an end is asked after, and how often then."""
     task_deadline_seconds: float = Field(default=24 * 3600, gt=0)
-    """Of a task asked for over REST that names no deadline, and the longest that it may name."""
+    """Of a task asked for over REST that names no deadline, and the longest that it may name; and
+    of a call of an MCP client that knows tasks."""
     wait_limit: float = Field(default=60, ge=0)
     """The longest `Prefer: wait` that the door grants."""
     mcp_wait_seconds: float = Field(default=55, gt=0)
     """How long a `tools/call` waits for a task that has not started: most clients give up at 60."""
     mcp_run_seconds: float = Field(default=600, gt=0)
     """How long it waits for one that has started; its stream is kept alive meanwhile."""
+    inline_seconds: float = Field(default=10, ge=0)
+    """A call of a client that knows tasks becomes one after so long, unless its tool says when."""
     keep_seconds: float = Field(default=24 * 3600, ge=24 * 3600)
     """How long a snapshot, its log and its key live after the end."""
     keep_alive_seconds: float = Field(default=15, gt=0)

@@ -10,18 +10,22 @@ from typing import Any
 import structlog
 from opentelemetry.trace import SpanKind
 
+from interlock.contracts.catalogue import Execution
 from interlock.contracts.outcomes import TaskProgressed
 from interlock.contracts.task import Principal, Task, TaskState
 from interlock.errors import Refused, Unavailable
 from interlock.identity.tokens import Caller
 from interlock.telemetry.traces import Traces, traceparent_of
 from services.gateway.decide import rejoin, tell
+from services.gateway.decide.detailed import created
+from services.gateway.decide.manner import NEEDS_TASKS, manner_of
 from services.gateway.handlers.leases import Leases, Reply
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.requests import Requests
+from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
-from services.gateway.model import Offer, Place, Snapshot, Unanswered, Unsure
+from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, Unanswered, Unsure
 
 log = structlog.get_logger()
 Progress = Callable[[float, float | None, str], Awaitable[None]]
@@ -46,6 +50,19 @@ class Wanted:
     arguments: dict[str, Any]
     text: str
     traceparent: str | None = None
+    means: Means = NO_MEANS
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of calls whose clients know tasks."""
+
+    inline: float
+    """Seconds after which a call becomes a task, where its tool says nothing."""
+    deadline: float
+    """Seconds."""
+    keep: timedelta
+    """How long a task is there after its end."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,8 @@ class Calls:
     traces: Traces
     require_standing: Callable[[Caller], None]
     """`Refused` where the caller's access was revoked since the request was let in."""
+    rounds: Rounds
+    terms: Terms
     deadline: float
     wait: float
     run_wait: float
@@ -77,15 +96,7 @@ class Calls:
         with self.traces.span(
             "gateway", f"tools/call {offer.qualified}", wanted.traceparent, SpanKind.SERVER
         ) as span:
-            within = timedelta(seconds=self.deadline)
-            asked = Asked(
-                offer,
-                wanted.arguments,
-                wanted.text,
-                within,
-                traceparent=traceparent_of(span),
-                rejoins=not offer.tool.repeatable,
-            )
+            asked = self._asked(wanted, traceparent_of(span))
             try:
                 task = self.tasks.task(caller, asked)
             except Refused as error:
@@ -96,12 +107,42 @@ class Calls:
             span.set_attribute("interlock.task.id", task.id)
             return await self._run(caller, task, asked, listener)
 
+    def _asked(self, wanted: Wanted, traceparent: str | None) -> Asked:
+        """`Unanswered` where the tool is only for clients that know tasks."""
+        manner = manner_of(wanted.offer.tool, wanted.means.client, self.terms.inline)
+        if manner.execution is None and wanted.offer.tool.execution is Execution.TASK_REQUIRED:
+            told = f"{wanted.offer.told} only runs as a task, which the client does not know"
+            raise Unanswered(told, NEEDS_TASKS)
+        deadline = self.deadline if manner.execution is None else self.terms.deadline
+        return Asked(
+            wanted.offer,
+            wanted.arguments,
+            wanted.text,
+            timedelta(seconds=deadline),
+            traceparent=traceparent,
+            rejoins=not wanted.offer.tool.repeatable,
+            means=wanted.means,
+            manner=manner,
+        )
+
+    def _early(self, snapshot: Snapshot, asked: Asked, listener: Listener) -> str | None:
+        """The answer where that is no end of the task: the task itself, or what it asks for."""
+        if asked.manner.becomes_task(snapshot):
+            return created(snapshot, self.tasks.url_of(snapshot.task), self.terms.keep)
+        if listener.modern and snapshot.state is TaskState.INPUT_REQUIRED:
+            return self.rounds.required(snapshot, asked)
+        return None
+
     async def _run(self, caller: Caller, task: Task, asked: Asked, listener: Listener) -> str:
         try:
             snapshot = await self.waited(caller, task, asked, listener)
         except Unsure as error:
             text = f"{error.detail}: {self.tasks.url_of(task)}"
             return tell.refusal(text, modern=listener.modern, task_id=task.id)
+        early = self._early(snapshot, asked, listener)
+        if early is not None:
+            listener.reply.tells_end = asked.manner.becomes_task(snapshot)
+            return early
         listener.reply.tells_end, url = snapshot.final, self.tasks.url_of(snapshot.task)
         lacking = tell.lacks_capability(snapshot)
         if lacking is not None:
@@ -118,20 +159,20 @@ class Calls:
 
         def patience(snapshot: Snapshot) -> float:
             self._require_standing(caller, task)
-            return self._patience(snapshot)
+            return min(self._patience(snapshot), asked.manner.patience(snapshot))
 
         standing = task
         try:
             while True:
                 with self.waiters.watch(Place(task.tenant, task.id)) as watch:
-                    snapshot = await self.tasks.accept(caller, task, asked)
+                    snapshot = await self._begun(caller, task, asked)
                     standing = snapshot.task
                     self._begin(listener.reply, standing, asked)
                     if snapshot.place == watch.place:
                         watch.begin(snapshot)
                         return await self._end(watch, patience, listener)
                 joined = await self._joined(snapshot, patience, listener)
-                if not rejoin.is_void(joined):
+                if asked.means.retry or not rejoin.is_void(joined):
                     return joined
                 self.leases.let_go(listener.reply)
         except asyncio.CancelledError:
@@ -162,6 +203,12 @@ class Calls:
     async def _end(self, watch: Watch, patience: Patience, listener: Listener) -> Snapshot:
         telling = _Growing(listener)
         return await until_final(watch, self.waiters, self.tasks.store, patience, telling)
+
+    async def _begun(self, caller: Caller, task: Task, asked: Asked) -> Snapshot:
+        retry = asked.means.retry
+        if retry is None:
+            return await self.tasks.accept(caller, task, asked)
+        return await self.rounds.resume(caller, task, asked, retry)
 
     def _require_standing(self, caller: Caller, task: Task) -> None:
         try:

@@ -6,12 +6,14 @@ from datetime import timedelta
 from opentelemetry.trace import SpanKind
 
 from interlock.contracts.outcomes import TaskFailed
+from interlock.contracts.task import TaskState
 from interlock.identity.tokens import Caller
 from interlock.telemetry.traces import traceparent_of
 from services.gateway.decide import tell
+from services.gateway.decide.manner import Manner
 from services.gateway.handlers.calls import Calls, Listener
 from services.gateway.handlers.tasks import Asked
-from services.gateway.model import Feature, Unanswered
+from services.gateway.model import NO_MEANS, Feature, Means, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class WantedFeature:
     feature: Feature
     text: str
     traceparent: str | None = None
+    means: Means = NO_MEANS
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,14 @@ class Features:
                 wanted.text,
                 timedelta(seconds=self.calls.deadline),
                 traceparent=traceparent_of(span),
+                means=wanted.means,
+                manner=Manner(wanted.means.client),
             )
             task = tasks.task(caller, asked)
             span.set_attribute("interlock.task.id", task.id)
             snapshot = await self.calls.waited(caller, task, asked, listener)
+        if listener.modern and snapshot.state is TaskState.INPUT_REQUIRED:
+            return self.calls.rounds.required(snapshot, asked)
         result = tell.feature_result(snapshot, modern=listener.modern)
         if result is not None:
             return result

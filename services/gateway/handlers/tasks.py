@@ -15,9 +15,20 @@ from interlock.identity.roles import Right, require
 from interlock.identity.statements import Signer, sign_identity
 from interlock.identity.tokens import Caller
 from services.gateway.decide import admit, merge, schema
+from services.gateway.decide.manner import SYNCHRONOUS, Manner, can_be_asked
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
-from services.gateway.model import Feature, InDoubt, Offer, Place, Sent, Snapshot
+from services.gateway.model import (
+    NO_MEANS,
+    Feature,
+    InDoubt,
+    Means,
+    Offer,
+    Place,
+    Request,
+    Sent,
+    Snapshot,
+)
 from services.gateway.store import Accepting, Snapshots
 
 IN_DOUBT = (0.02, 0.05, 0.1, 0.2)
@@ -38,6 +49,8 @@ class Asked:
     traceparent: str | None = None
     rejoins: bool = False
     """As `store.Accepting` has it."""
+    means: Means = NO_MEANS
+    manner: Manner = SYNCHRONOUS
 
 
 @dataclass(frozen=True)
@@ -104,10 +117,11 @@ class Tasks:
             task=task,
             arguments=asked.text,
             identity=sign_identity(self.signer, caller.identity(task)),
+            client=asked.means.client,
         )
         raw = self.stamp.from_journal(fact, (task.round, 0), None, asked.traceparent)
         new = merge.accepted(task, self.now())
-        accepting = Accepting(new, raw, rejoins=asked.rejoins)
+        accepting = Accepting(new, raw, _kept(asked), rejoins=asked.rejoins)
         pauses = iter(IN_DOUBT)
         while isinstance(there := await self.store.accept(accepting), InDoubt):
             accepting = replace(accepting, since=there.since)
@@ -145,3 +159,9 @@ class Tasks:
         fact = CancelRequested(task=task, by=by, reason=reason)
         made = derived(task.id, self.stamp.source, fact.type, by.label)
         await self.bus.publish([self.stamp.state(fact, made, None, None)])
+
+
+def _kept(asked: Asked) -> Request | None:
+    """What later rounds will need, where there can be any."""
+    client = asked.means.client
+    return Request(asked.text, client) if can_be_asked(client) else None

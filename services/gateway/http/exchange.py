@@ -27,6 +27,8 @@ class Exchange:
     caller: Caller
     front: Front
     message: Mapping[str, Any]
+    text: str = ""
+    """The message as it came."""
     wanted: Wanted | None = None
     """What a `tools/call` wants, where it is one."""
     feature: WantedFeature | None = None

@@ -20,6 +20,7 @@ from services.gateway.handlers.calls import Listener
 from services.gateway.handlers.features import Features, WantedFeature
 from services.gateway.handlers.shelves import Shelf, Shelves
 from services.gateway.http.exchange import MODERN, Exchange, exchange_of, progress_to
+from services.gateway.http.means import means_of
 from services.gateway.http.pages import FRESH_MS, page_of
 from services.gateway.model import Feature, Listed, Unanswered
 
@@ -41,9 +42,9 @@ class FeatureReader:
     def __init__(self, shelves: Shelves) -> None:
         self._shelves = shelves
 
-    async def read(self, exchange: Exchange, text: str, trace: str | None) -> Exchange:
-        """With what is wanted, or why nothing can be. `text` is the whole message's."""
-        params = exchange.message["params"]
+    async def read(self, exchange: Exchange, trace: str | None) -> Exchange:
+        """With what is wanted, or why nothing can be."""
+        params, text = exchange.message["params"], exchange.text
         if exchange.front.toolset is not None:
             return replace(exchange, refusal="a toolset offers tools, and nothing else")
         try:
@@ -55,7 +56,8 @@ class FeatureReader:
                 wanted = await self._completion(exchange, params, text)
         except Refused as error:
             return replace(exchange, refusal=error.detail)
-        return replace(exchange, feature=replace(wanted, traceparent=trace))
+        means = means_of(params, text, exchange.front)
+        return replace(exchange, feature=replace(wanted, traceparent=trace, means=means))
 
     async def _resource(self, exchange: Exchange, params: Params) -> WantedFeature:
         uri = _text(params, "uri")

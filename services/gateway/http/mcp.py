@@ -26,6 +26,7 @@ from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
+from services.gateway.http.means import means_of
 from services.gateway.http.outlet import Outlet
 from services.gateway.model import Feature, Front, Offer
 
@@ -154,13 +155,11 @@ class McpDoor:
             wrong = Refused("`MCP-Protocol-Version` is not the message's", code="protocol")
             self._refusals.note(wrong, caller, front.server)
             return jsonrpc_error(message.get("id"), HEADER_MISMATCH, wrong.detail)
-        return await self._read(Exchange(caller, front, message), request, resource, text)
+        return await self._read(Exchange(caller, front, message, text), request, resource)
 
-    async def _read(
-        self, exchange: Exchange, request: Request, resource: str, text: str
-    ) -> Exchange:
+    async def _read(self, exchange: Exchange, request: Request, resource: str) -> Exchange:
         """With what is wanted; 403 and 503 are answered before the protocol begins."""
-        params, caller = exchange.message.get("params"), exchange.caller
+        params, caller, text = exchange.message.get("params"), exchange.caller, exchange.text
         method = exchange.message.get("method")
         if method == CANCELLED and isinstance(params, dict) and _older(request):
             await self._cancel(caller, params)
@@ -168,7 +167,7 @@ class McpDoor:
             return exchange
         trace = _traceparent(params) or request.headers.get("traceparent")
         if method != CALL:
-            return await self._feature(exchange, resource, text, trace)
+            return await self._feature(exchange, resource, trace)
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str) or not isinstance(arguments, dict | None):
             return exchange
@@ -180,7 +179,8 @@ class McpDoor:
         self._require_scopes(caller, offer, resource)
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
-        return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace))
+        means = means_of(params, text, exchange.front)
+        return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace, means))
 
     async def _cancel(self, caller: Caller, params: Mapping[str, Any]) -> None:
         """MCP 2025-11-25, "Cancellation". Since then a client closes its stream instead."""
@@ -201,11 +201,9 @@ class McpDoor:
                 raise Refused(told, code="not_found")
         return await visible.find(tenant, *where)
 
-    async def _feature(
-        self, exchange: Exchange, resource: str, text: str, trace: str | None
-    ) -> Exchange:
+    async def _feature(self, exchange: Exchange, resource: str, trace: str | None) -> Exchange:
         """With what a read, a prompt or a completion wants."""
-        read = await self._features.read(exchange, text, trace)
+        read = await self._features.read(exchange, trace)
         if read.feature is None:
             error = Refused(read.refusal, code="not_found")
             self._refusals.note(error, exchange.caller, exchange.server)

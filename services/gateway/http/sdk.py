@@ -6,7 +6,7 @@ know and refuse a whole list for one tool: a middleware may do that (`mcp.md` §
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -23,13 +23,16 @@ from mcp.types import (
     INVALID_REQUEST,
     EmptyResult,
     PaginatedRequestParams,
+    RequestParams,
     SetLevelRequestParams,
 )
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.errors import Refused, Unavailable
+from services.gateway.decide.manner import TASKS
 from services.gateway.handlers.calls import Calls, Listener
 from services.gateway.handlers.features import Features
+from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.visible import Visible
 from services.gateway.http.exchange import (
@@ -43,6 +46,7 @@ from services.gateway.http.exchange import (
 from services.gateway.http.features import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
 from services.gateway.http.pages import FRESH_MS, page_of
+from services.gateway.http.tasks_mcp import TasksProtocol
 from services.gateway.model import Offer, Unanswered
 
 LIST = "tools/list"
@@ -53,15 +57,17 @@ INSTRUCTIONS = (
 CALLED: ContextVar[Mapping[str, Any] | None] = ContextVar("interlock_called", default=None)
 """The input schema of the tool that the request under way calls."""
 Context = ServerRequestContext[Any, Any]
+Answers = Mapping[str, Callable[[Context], Any]]
 
 
 class Protocol:
     """What the SDK's server asks us."""
 
-    def __init__(self, calls: Calls, visible: Visible, features: FeatureProtocol) -> None:
+    def __init__(self, calls: Calls, visible: Visible, *others: Answers) -> None:
+        """`others` answer what is neither a call of a tool nor their list."""
         self._calls = calls
         self._visible = visible
-        self._features = features
+        self._answers = {name: answer for part in others for name, answer in part.items()}
 
     async def list_tools(
         self, ctx: Context, params: PaginatedRequestParams | None
@@ -87,7 +93,7 @@ class Protocol:
             return await self._call(ctx)
         if ctx.method == LIST:
             return await self.list_tools(ctx, None)
-        answer = self._features.answers.get(ctx.method)
+        answer = self._answers.get(ctx.method)
         return await call_next(ctx) if answer is None else await answer(ctx)
 
     async def _call(self, ctx: Context) -> HandlerResult:
@@ -141,13 +147,7 @@ async def _taken(ctx: Context, params: object) -> EmptyResult:
     return EmptyResult()
 
 
-@asynccontextmanager
-async def protocol(
-    calls: Calls, visible: Visible, shelves: Shelves, listen: Listen, version: str
-) -> AsyncIterator[ASGIApp]:
-    """The SDK's server as an ASGI application, alive inside the block."""
-    features = FeatureProtocol(Features(calls), shelves)
-    ours = Protocol(calls, visible, features)
+def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) -> Server[Any]:
     server: Server[Any] = Server(
         "interlock",
         version=version,
@@ -166,8 +166,21 @@ async def protocol(
         cache_hints={"server/discover": CacheHint(FRESH_MS, "private")},
     )
     server.add_request_handler("logging/setLevel", SetLevelRequestParams, _taken)
+    for method in tasks.answers:
+        server.add_request_handler(method, RequestParams, _served)
+    server.extensions[TASKS] = {}
     server.middleware[:] = [ours.relay]
-    manager = StreamableHTTPSessionManager(server, stateless=True)
+    return server
+
+
+@asynccontextmanager
+async def protocol(
+    calls: Calls, own: OwnTasks, shelves: Shelves, listen: Listen, version: str
+) -> AsyncIterator[ASGIApp]:
+    """The SDK's server as an ASGI application, alive inside the block."""
+    features, tasks = FeatureProtocol(Features(calls), shelves), TasksProtocol(own)
+    ours = Protocol(calls, calls.tasks.visible, features.answers, tasks.answers)
+    manager = StreamableHTTPSessionManager(_server(ours, tasks, listen, version), stateless=True)
     started, ending = asyncio.Event(), asyncio.Event()
 
     async def keep() -> None:

@@ -176,11 +176,12 @@ class MemorySnapshots:
         return replace(asked, answers=kept.snapshot.answers)
 
     async def give(self, new: Giving) -> Given:
-        kept, round_ = self._shared.kept(new.asked.place), new.task.round
+        place, round_ = Place(new.task.tenant, new.task.id), new.task.round
+        kept = self._shared.kept(place)
         if round_ in kept.given:
             same = kept.given[round_] == new.task.request_digest
             return Given.KNOWN if same else Given.OTHER
-        if kept.snapshot is None or kept.snapshot.rank != new.asked.rank:
+        if kept.snapshot is None or new.asked is None or kept.snapshot.rank != new.asked.rank:
             return Given.PASSED
         kept.given[round_] = new.task.request_digest
         kept.snapshot = merge.given(kept.snapshot, new.task, new.now)

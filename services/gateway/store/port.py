@@ -56,8 +56,8 @@ class Accepting:
 class Giving:
     """A task's input, and its message as it must go out."""
 
-    asked: Snapshot
-    """The task as it was when it asked."""
+    asked: Snapshot | None
+    """The task as it was when it asked; None where it does not any more."""
     task: Task
     """Its header in the new round."""
     raw: Raw

@@ -161,7 +161,7 @@ class RedisSnapshots:
         return None if found is None else replace(asked, answers=found.decode())
 
     async def give(self, new: Giving) -> Given:
-        task, place = new.task, new.asked.place
+        task, place = new.task, Place(new.task.tenant, new.task.id)
         fields = {
             "task": task.__pydantic_serializer__.to_json(task),
             "rank": merge.input_given(task.round),
@@ -173,7 +173,12 @@ class RedisSnapshots:
         try:
             said = await self._give(
                 (self._keys.task(place), self._keys.unpublished),
-                *(new.asked.rank, task.round, task.request_digest, rows.member(place)),
+                *(
+                    new.asked.rank if new.asked else "",
+                    task.round,
+                    task.request_digest,
+                    rows.member(place),
+                ),
                 rows.ms(new.now) + int(REPUBLISH_AFTER * 1000),
                 *(part for pair in fields.items() for part in pair),
             )

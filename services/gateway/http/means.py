@@ -1,0 +1,46 @@
+"""What an MCP request says of its client, and brings along of an earlier one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlock.contracts.task import NO_CLIENT, Client
+from services.gateway.decide.text import cut, members
+from services.gateway.http.exchange import MODERN, VERSION
+from services.gateway.model import Front, Means, Retry
+
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+LEGACY = Client(log_level="info")
+"""Up to 2025-11-25 and without a session nothing is known of a client, and it is told what happens
+unless it says otherwise."""
+
+
+def means_of(params: Mapping[str, Any], text: str, front: Front) -> Means:
+    """Of a request with these parameters. `text` is the whole message."""
+    meta = params.get("_meta")
+    modern = isinstance(meta, dict) and str(meta.get(VERSION, "")) >= MODERN
+    if not modern or not isinstance(meta, dict):
+        return Means(LEGACY, front.path)
+    return Means(_client(meta, text), front.path, _retry(params, text))
+
+
+def answers_in(params: Mapping[str, Any], text: str) -> dict[str, str]:
+    """`inputResponses`, each as the client wrote it; none where it is no object."""
+    if not isinstance(params.get("inputResponses"), dict):
+        return {}
+    given = cut(text, "params", "inputResponses") or "{}"
+    return {key: given[slice(*span)] for key, span in members(given).items()}
+
+
+def _client(meta: Mapping[str, Any], text: str) -> Client:
+    level, capabilities = meta.get(LOG_LEVEL), meta.get(CAPABILITIES)
+    level = level if isinstance(level, str) else None
+    if not isinstance(capabilities, dict) or not capabilities:
+        return NO_CLIENT if level is None else Client(log_level=level)
+    exact = cut(text, "params", "_meta", CAPABILITIES) or "{}"
+    return Client(capabilities=exact, log_level=level)
+
+
+def _retry(params: Mapping[str, Any], text: str) -> Retry | None:
+    state = params.get("requestState")
+    return Retry(state, answers_in(params, text)) if isinstance(state, str) else None
