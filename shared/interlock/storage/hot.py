@@ -7,7 +7,8 @@ where a round trip outweighs all that, SQLAlchemy executes it as ever.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.sql.expression import Executable, TableClause
@@ -83,15 +84,28 @@ class _Compiled:
     def __init__(self, statement: Any, connection: Connection, row: Row) -> None:
         compiled: Any = statement.compile(dialect=connection.dialect, column_keys=list(row))
         self.sql = str(compiled)
-        processors = compiled._bind_processors
+        names: list[str] = list(compiled.positiontup or ())
+        processors = [compiled._bind_processors.get(name) for name in names]
         self._fixed = compiled.params
-        self._names = [(name, processors.get(name)) for name in compiled.positiontup or ()]
+        self._pick = itemgetter(*names)
+        """Much less than a look-up for each parameter; a lone one it gives without its tuple."""
+        self._lone = len(names) == 1
+        self._processed = [(at, one) for at, one in enumerate(processors) if one is not None]
 
-    def values(self, row: Row) -> tuple[Any, ...]:
+    def values(self, row: Row) -> Sequence[Any]:
         """The parameters in their order, as the driver takes them."""
-        fixed = self._fixed
-        given = [(row[n] if n in row else fixed[n], process) for n, process in self._names]
-        return tuple([one if process is None else process(one) for one, process in given])
+        try:
+            picked = self._pick(row)
+        except KeyError:  # the statement itself has values for some
+            picked = self._pick({**self._fixed, **row})
+        if self._lone:
+            picked = (picked,)
+        if not self._processed:
+            return cast(Sequence[Any], picked)
+        values = list(picked)
+        for at, process in self._processed:
+            values[at] = process(values[at])
+        return values
 
     def execute(self, connection: Connection, row: Row) -> sqlite3.Cursor:
         """For one row; errors are those that SQLAlchemy would raise."""

@@ -89,7 +89,11 @@ class Sqlite:
 
 
 class _Quick:
-    """The connection for short transactions. It never waits: not for a lock, not for the disk."""
+    """The connection for short transactions. It never waits: not for a lock, not for the disk.
+
+    SQLAlchemy believes it to be in one transaction for ever: what it does at each beginning and end
+    costs more than a short transaction itself (measured: 24 against 9 µs for an empty one).
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -97,7 +101,7 @@ class _Quick:
         """Transactions since the last checkpoint began."""
         self._open: Connection | None = None
         pragmas = ("synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=0")
-        self._engine = _engine(file, "BEGIN IMMEDIATE", pragmas, wait=0.0)
+        self._engine = _engine(file, None, pragmas, wait=0.0)
 
     def transact(self, work: Work[T]) -> tuple[bool, T]:
         """Whether it was done, and its result."""
@@ -106,8 +110,7 @@ class _Quick:
             return False, nothing
         assert self._open is not None
         try:
-            with self._open.begin():
-                result = work(self._open)
+            result = _alone(self._open, work)
         except DBAPIError as error:
             if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in HELD:
                 return False, nothing
@@ -122,8 +125,8 @@ class _Quick:
         """Connect to a file whose writer has made it what it is; it tells better what is wrong."""
         try:
             self._open = self._engine.connect()
+            self._open.begin()
             mode = self._open.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            self._open.rollback()
         except SQLAlchemyError:
             mode = "none"
         if mode == "wal":
@@ -259,6 +262,22 @@ class _Lane:
                 connection.close()
 
 
+def _alone(connection: Connection, work: Work[T]) -> T:
+    """`work` as one transaction of the driver; errors are those that SQLAlchemy would raise."""
+    driver = driver_of(connection)
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            driver.commit()
+        except BaseException:
+            driver.rollback()
+            raise
+    except sqlite3.Error as error:
+        raise raised("a short transaction", error) from error
+    return result
+
+
 def _datasync(handle: int) -> None:
     """As SQLite does: without the times of the file, where the platform can leave them."""
     getattr(os, "fdatasync", os.fsync)(handle)
@@ -274,8 +293,9 @@ def _make_private(file: str) -> None:
 
 
 def _engine(
-    file: str, begin: str, pragmas: tuple[str, ...], *, wait: float | None = None
+    file: str, begin: str | None, pragmas: tuple[str, ...], *, wait: float | None = None
 ) -> Engine:
+    """`begin` opens each transaction; None leaves that to whoever has the driver's connection."""
     patience = BUSY_SECONDS if wait is None else wait
     engine = create_engine(
         URL.create("sqlite", database=file),
@@ -288,11 +308,13 @@ def _engine(
             connection.execute(f"PRAGMA {pragma}").close()
 
     def begun(connection: Connection) -> None:
+        assert begin is not None
         try:
             driver_of(connection).execute(begin)
         except sqlite3.Error as error:
             raise raised(begin, error) from error
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
+    if begin is not None:
+        event.listen(engine, "begin", begun)
     return engine
