@@ -59,23 +59,26 @@ class Line:
     async def write(self, packed: bytes) -> None:
         """Write commands that are packed already; connects where that is needed."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                if self._wire is None:
-                    self._connection = await self._pool.get_connection()
-                    # Its stream is private; nothing else of it is used from here on.
-                    transport = self._connection._writer.transport
-                    self._wire = Wire(transport, self._connection._parser)
-                if packed:
-                    await self._wire.write(packed)
+            wire = self._wire or await self._connected()
+            if packed and not wire.write(packed):
+                async with asyncio.timeout(PATIENCE):
+                    await wire.room()
         except AWAY as error:
             raise refused(error) from error
+
+    async def _connected(self) -> Wire:
+        async with asyncio.timeout(PATIENCE):
+            self._connection = await self._pool.get_connection()
+        # Its stream is private; nothing else of it is used from here on.
+        transport = self._connection._writer.transport
+        self._wire = Wire(transport, self._connection._parser)
+        return self._wire
 
     async def answers(self, count: int, within: float = PATIENCE) -> list[Any]:
         """The next `count` answers, or `Unavailable`; then the connection is dropped."""
         assert self._wire is not None, "nothing was sent"
         try:
-            async with asyncio.timeout(within):
-                answers = await self._wire.answers(count)
+            answers = await self._wire.answers(count, within)
         except AWAY as error:
             raise refused(error) from error
         for answer in answers:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +13,7 @@ from interlock.bus.handling import Handling
 from interlock.bus.outcome import Again, Back, Delivery, Done, Outcome, Parked
 from interlock.bus.port import Group
 from interlock.bus.redis import entries, scripts
-from interlock.bus.redis.entries import Keys, Place
+from interlock.bus.redis.entries import Keys, Place, Seen
 from interlock.bus.redis.groups import create_groups
 from interlock.bus.redis.line import PATIENCE, Client, Command, Line, refused
 from interlock.bus.redis.pulse import Pulse
@@ -32,6 +32,7 @@ class Reach:
 
     client: Client
     keys: Keys
+    seen: Seen = field(default_factory=Seen)
 
 
 class Member:
@@ -50,7 +51,8 @@ class Member:
         self._line = Line(reach.client)
         self._pulse = Pulse(group.name, name, Line(reach.client), reach.keys)
         self._streams = reach.keys.read_by(group.name)
-        self._topics = {key.encode(): topic for key, topic in self._streams.items()}
+        self._topics = {key.encode(): (key, topic) for key, topic in self._streams.items()}
+        self._seen = reach.seen
         self._read: Command = (
             *("XREADGROUP", "GROUP", group.name, name, "COUNT", group.limits.batch),
             *("BLOCK", int(BLOCK * 1000), "STREAMS", *self._streams),
@@ -135,8 +137,9 @@ class Member:
             raise refused(answer)
         read = answer.items() if isinstance(answer, dict) else answer or ()
         return [
-            entries.delivery(Place(key.decode(), entry, fields), self._topics[key])
+            self._seen.delivery(Place(name, entry, fields), topic)
             for key, found in read
+            for name, topic in (self._topics[key],)
             for entry, fields in found
         ]
 

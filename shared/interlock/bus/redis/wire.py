@@ -32,23 +32,32 @@ class Wire(asyncio.Protocol):
         self._room.set()
         self._over = asyncio.Event()
         self._broken: Exception | None = None
+        self._due = self._looks_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
         transport.set_protocol(self)
 
-    async def write(self, packed: bytes) -> None:
-        """Returns once the transport can take more."""
+    def write(self, packed: bytes) -> bool:
+        """Whether the transport can take more; else `room` says when."""
         if self._broken is not None:
             raise self._broken
         self._transport.write(packed)
-        if not self._room.is_set():
-            await self._room.wait()
+        return self._room.is_set()
 
-    async def answers(self, count: int) -> list[Any]:
-        """The next `count`; errors among them are exceptions."""
+    async def room(self) -> None:
+        """Return once the transport can take more."""
+        await self._room.wait()
+        if self._broken is not None:
+            raise self._broken
+
+    async def answers(self, count: int, within: float) -> list[Any]:
+        """The next `count`; errors among them are exceptions. `TimeoutError` after that time."""
         if len(self._answers) < count:
             if self._broken is not None:
                 raise self._broken
             self._wanted = count
-            self._waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            self._look_by(loop, loop.time() + within)
             try:
                 await self._waiter
             finally:
@@ -56,6 +65,26 @@ class Wire(asyncio.Protocol):
         found = self._answers[:count]
         del self._answers[:count]
         return found
+
+    def _look_by(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """One timer stays for many waits: set and cancelled for each it would cost more than what
+        it watches. It is set anew only where it would come too late."""
+        self._due = due
+        if self._look is not None and self._looks_at > due:
+            self._look.cancel()
+            self._look = None
+        if self._look is None:
+            self._looks_at = due
+            self._look = loop.call_at(due, self._looked, loop)
+
+    def _looked(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if loop.time() < self._due:
+            self._look_by(loop, self._due)
+        else:
+            self._waiter.set_exception(TimeoutError())
 
     async def cut(self) -> None:
         """End it now, whatever is still on its way; returns when its socket is closed."""
@@ -93,5 +122,8 @@ class Wire(asyncio.Protocol):
     def _end(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._room.set()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._broken)
