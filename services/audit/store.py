@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -100,6 +101,8 @@ CHECKPOINTS = Table(
 R = RECORDS.c
 ENTRY = tuple(field.name for field in fields(Entry))
 INDEX = tuple(field.name for field in fields(model.Index))
+COLUMNS = ("shard", "seq", "previous", "hash", *ENTRY, *INDEX)
+_ENTRY_OF, _INDEX_OF = attrgetter(*ENTRY), attrgetter(*INDEX)
 FEW = 32
 """Records that are appended sooner than a thread is woken for them."""
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
@@ -254,14 +257,9 @@ def _chained(rows: list[dict[str, Any]], head: Head, new: Sequence[Kept]) -> Hea
     shard, seq, previous = head.shard, head.seq, head.hash
     for one in new:
         seq += 1
-        entry, index = one.entry, one.index
-        hash_ = link(previous, shard, seq, entry)
-        row = {"shard": shard, "seq": seq, "previous": previous, "hash": hash_}
-        for name in ENTRY:
-            row[name] = getattr(entry, name)
-        for name in INDEX:
-            row[name] = getattr(index, name)
-        rows.append(row)
+        hash_ = link(previous, shard, seq, one.entry)
+        kept = (*_ENTRY_OF(one.entry), *_INDEX_OF(one.index))
+        rows.append(dict(zip(COLUMNS, (shard, seq, previous, hash_, *kept), strict=True)))
         previous = hash_
     return Head(shard, seq, previous)
 

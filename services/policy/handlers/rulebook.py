@@ -40,8 +40,10 @@ class Rulebook:
 
     def newest(self, tenant: str) -> PolicyVersion:
         """The version in force; version 0, without any policy, where there is none."""
-        empty = PolicySetRecord(tenant=tenant, version=0)
-        return self._current.get(tenant) or PolicyVersion(empty, self._now(), "", "")
+        newest = self._current.get(tenant)
+        if newest is not None:
+            return newest
+        return PolicyVersion(PolicySetRecord(tenant=tenant, version=0), self._now(), "", "")
 
     async def refresh(self) -> None:
         """Look for changes by other replicas; `Unavailable` where that is not possible."""
