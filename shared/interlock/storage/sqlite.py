@@ -18,9 +18,9 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from interlock.errors import Refused, Unavailable
-from interlock.state.shared_run import SharedRun
 from interlock.storage.backend import T, Work
 from interlock.storage.faults import driver_of, raised, unavailable
+from interlock.storage.flush import Flush
 from interlock.storage.thread import Worker
 
 BUSY_SECONDS = 5.0
@@ -39,7 +39,7 @@ class Sqlite:
         _make_private(file)
         synchronous = "FULL" if durable else "NORMAL"
         self._quick = _Quick(file)
-        self._flush = _Flush(file) if durable else None
+        self._flush = Flush(file) if durable else None
         self._folding: asyncio.Future[None] | None = None
         self._closing = False
         self._writer = _Lane(
@@ -142,43 +142,6 @@ class _Quick:
                 connection.close()
 
 
-class _Flush:
-    """Has the disk keep what was committed: fdatasync(2) of the WAL, one for many who wait.
-
-    It is what SQLite does at each commit with `synchronous=FULL`.
-    """
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._thread = Worker(f"sqlite-{Path(file).stem}-flush")
-        self._shared = SharedRun(self._once)
-
-    async def __call__(self) -> None:
-        """Return once all that was committed before this call is on the disk."""
-        await self._shared()
-
-    async def close(self) -> None:
-        """After those who wait; nobody may come any more."""
-        with suppress(Unavailable):  # there is no WAL where nothing was written
-            await self._shared()
-        self._thread.close()
-
-    async def _once(self) -> None:
-        try:
-            await self._thread.do(self._sync)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise Unavailable(f"database `{self._file}` cannot be used now: {why}") from error
-
-    def _sync(self) -> None:
-        """By a handle of its own: nothing locks the WAL, and the file may be a new one."""
-        handle = os.open(f"{self._file}-wal", os.O_RDWR)
-        try:
-            _datasync(handle)
-        finally:
-            os.close(handle)
-
-
 class _Lane:
     """A thread with one connection. Only the methods `do` and `close` belong to other threads."""
 
@@ -276,11 +239,6 @@ def _alone(connection: Connection, work: Work[T]) -> T:
     except sqlite3.Error as error:
         raise raised("a short transaction", error) from error
     return result
-
-
-def _datasync(handle: int) -> None:
-    """As SQLite does: without the times of the file, where the platform can leave them."""
-    getattr(os, "fdatasync", os.fsync)(handle)
 
 
 def _make_private(file: str) -> None:
