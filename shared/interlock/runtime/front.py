@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from interlock.errors import Refused
+from interlock.runtime.connections import Connection
 from interlock.runtime.door import ROOT
 from interlock.runtime.edge import Edge
 from interlock.runtime.main import Server, bind, until_signal
@@ -29,6 +30,7 @@ async def fronted(
     server = Server(
         uvicorn.Config(
             edge,
+            http=Connection,
             log_config=None,
             access_log=False,
             lifespan="off",

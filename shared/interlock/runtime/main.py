@@ -15,6 +15,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from interlock.errors import InterlockError, Refused
+from interlock.runtime.connections import Connection, end_when_silent
 from interlock.runtime.door import application
 from interlock.runtime.host import Running, keep, start
 from interlock.runtime.process import open_process
@@ -54,6 +55,7 @@ async def serving(
         server = Server(
             uvicorn.Config(
                 application(running, process),
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -89,6 +91,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         door.bind((host, port))
         door.listen(2048)
+        end_when_silent(door)
     except OSError as error:
         door.close()
         raise Refused(

@@ -36,9 +36,19 @@ from interlock.contracts.requests import CancelRequested, TaskAuthenticated
 from interlock.contracts.task import Principal, PrincipalKind, digest_of
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
+from interlock.runtime.connections import Connection
 from interlock.runtime.service import Parts
 from interlock.runtime.settings import SuiteSettings
-from interlock.state import AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS
+from interlock.state import (
+    AGENTS,
+    API_KEYS,
+    CATALOGUE,
+    ISSUERS,
+    POLICY,
+    REVOCATIONS,
+    TOOLSETS,
+    USERS,
+)
 from interlock.state.interest import MemoryInterest
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.telemetry.metrics import Metrics
@@ -48,7 +58,7 @@ from services.gateway.__main__ import parts
 from services.gateway.settings import Settings
 from services.gateway.store import MemorySnapshots, Shared, Snapshots
 
-KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS)
+KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS, USERS)
 T = TypeVar("T")
 SCHEMA = {
     "type": "object",
@@ -232,7 +242,11 @@ class World:
                 parts(host, settings or Settings(), store, self.interest)  # type: ignore[arg-type]  # a host as far as a gateway needs it
             )
             config = uvicorn.Config(
-                Starlette(routes=list(made.http)), log_config=None, lifespan="off", ws="none"
+                Starlette(routes=list(made.http)),
+                http=Connection,
+                log_config=None,
+                lifespan="off",
+                ws="none",
             )
             server = uvicorn.Server(config)
             assert made.group is not None

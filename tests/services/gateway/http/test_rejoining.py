@@ -265,6 +265,31 @@ async def test_an_answer_that_a_client_did_not_take_is_not_written_out(
     assert suite.authority.cancelled.empty()
 
 
+@PATHS
+async def test_a_client_that_takes_no_progress_loses_its_stream_and_the_call_goes_on(
+    suite: World, given: dict[str, str]
+) -> None:
+    suite.authority.judge = start
+    async with suite.gateway(Settings(slow_reader_seconds=0.5)) as gateway:
+        with deaf(gateway, call(meta={"progressToken": 1}), given):
+            await eventually(lambda: suite.authority.asked)
+            task = task_of(gateway)
+            kept = gateway.shared.kept(Place(task.tenant, task.id))
+            for n in range(1, 1000):
+                fact = build.progressed(task, seq=n)
+                await tell(
+                    gateway, fact.model_copy(update={"progress": n, "message": "x" * 100_000})
+                )
+                await asyncio.sleep(0.01)
+                if kept.waited_for == 0.0:
+                    break
+        await told(gateway, build.succeeded(task))
+        result = await again(gateway, given)
+    assert result["_meta"]["dev.interlock/taskId"] == task.id
+    assert suite.authority.cancelled.empty()
+    assert len(suite.authority.asked) == 1
+
+
 def left(suite: World) -> bool:
     return any(
         kept.waited_for == 0.0 and kept.snapshot and kept.snapshot.state is TaskState.SUCCEEDED
