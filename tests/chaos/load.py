@@ -15,7 +15,7 @@ from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SERVER, arguments
 from tests.components.world import World
 
 T = TypeVar("T")
-CALLERS = scaled(4, 32)
+CALLERS = scaled(8, 32)
 IN_FLIGHT = 32
 PATIENCE = scaled(250, 900)
 """Seconds without a task accepted or ended after which what is awaited counts as never coming: a

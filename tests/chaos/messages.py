@@ -17,7 +17,7 @@ JUNK = (b"\x00\xff no text", b"{}", b'{"task_id": 1', b"", b"[" * 1000)
 async def storm_of_members(scene: Scene) -> None:
     """Each second a member joins every group, takes messages, and is gone."""
     at_work = Meddling([scene.meddlers(group) for group in SERVICES])
-    await at_work.coming_and_going(scaled(4, 10))
+    await at_work.coming_and_going(scaled(3, 10))
     while FULL and len(scene.load.asked) < scene.tasks * 4 // 5:
         await at_work.coming_and_going(10)
     scene.touched = at_work.touched

@@ -25,7 +25,7 @@ from tests.components.ports import lasting_port
 from tests.components.proxy import Proxy, Trap, proxied
 from tests.components.suite import Suite
 
-SESSION = 3
+SESSION = scaled(2, 3)
 """Seconds."""
 ROOM = f"{scaled(200, 3000)}m"
 PRODUCE, OFFSET_COMMIT = 0, 8

@@ -121,7 +121,7 @@ async def clock_jumped(scene: Scene) -> None:
             await scene.under_way()
             clock.write_text(f"{jump:+d}")
             scene.recovers()
-            await asyncio.sleep(scaled(3, 10))
+            await asyncio.sleep(scaled(2, 10))
             await scene.recovered()
     ledger = await asyncio.to_thread(read_ledger, scene.suite, scene.stand.folder / "clock.export")
     now = datetime.now(UTC)  # noqa: TID251 the clock that did not jump

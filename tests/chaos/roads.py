@@ -83,7 +83,7 @@ async def broker_full(scene: Scene) -> None:
     """The broker has no room for another message for a while."""
     await scene.under_way()
     await scene.by_hand(lambda: scene.stand.transport.fill(scene.suite))
-    await asyncio.sleep(scaled(3, 20))
+    await asyncio.sleep(scaled(2, 20))
     await scene.by_hand(lambda: scene.stand.transport.drain(scene.suite))
     scene.recovers()
     await scene.recovered()

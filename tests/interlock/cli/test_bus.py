@@ -10,13 +10,14 @@ import pytest
 from redis import Redis
 
 from interlock.runtime.supervisor import free_port
+from tests.components.elasticmq import CREDENTIALS
 from tests.components.world import World
 from tests.interlock.cli.conftest import Ran
 
 
 def bus(*words: str, data: Path) -> Ran:
     command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "bus", *words]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
@@ -56,14 +57,28 @@ def test_what_could_lose_messages_is_left_to_a_person_who_is_told_what_to_do(
     assert "`1` differences are left to a person" in ran.err
 
 
-def test_a_broker_that_is_away_is_one_line_without_its_password_and_exit_code_2(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://user:secret@PLACE", "cannot reach the bus at `redis://PLACE"),
+        ("kafka://user:secret@PLACE", "cannot reach Kafka at `PLACE`"),
+        ("sqs://eu-west-1/prod?endpoint=http://PLACE", "SQS at http://PLACE cannot be reached"),
+        ("amqp://user:secret@PLACE", "`amqp` is no scheme of a bus's URL; give one of `redis://`"),
+        ("kafka://user:secret@PLACE?acks=0", "`acks` is no option of a Kafka URL; there are"),
+        ("sqs://eu-west-1/prod?wait=99", "a number from 1 to 20"),
+    ],
+)
+def test_a_bus_that_cannot_be_is_one_line_without_its_password_and_exit_code_2(
+    url: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
     place = f"127.0.0.1:{free_port()}"
-    for command in ("plan", "apply", "check"):
-        ran = bus(command, "--bus-url", f"redis://user:secret@{place}", data=tmp_path)
+    for command in ("plan", "apply", "check") if url.startswith("redis") else ("check",):
+        ran = bus(command, "--bus-url", url.replace("PLACE", place), data=tmp_path)
         assert (ran.code, ran.out) == (2, ""), ran
-        assert ran.err.startswith(f"interlock: cannot reach the bus at `redis://{place}`")
+        assert ran.err.startswith("interlock: ")
+        assert says.replace("PLACE", place) in ran.err
         assert ran.err.count("\n") == 1
         assert "secret" not in ran.err
 
