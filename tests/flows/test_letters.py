@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from tests.components.suite import until
 from tests.components.world import World, world
 from tests.interlock.cli.conftest import Cli
 
-MANY = 500
+MANY = {"redis": 500, "kafka": 60, "sqs": 60}
 DEADLINE = 1.0
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,7 @@ class Parked:
     """One that its caller gave up meanwhile."""
 
     def state(self, task: str) -> str:
-        path = f"/v1/tasks/{task}"
-        told: dict[str, Any] = self.world.suite.ask("GET", path, None, self.key, wait=0)
-        return str(told["state"])
-
-    @property
-    def key(self) -> str:
-        return self.world.key
+        return state_of(self.world, task)
 
     @property
     def operator(self) -> Cli:
@@ -62,13 +57,13 @@ def parked(
         public = here.suite.data / "keys" / "policy.pub.json"
         right = public.read_bytes()
         restart(here, public, json.dumps({k: v for k, v in new_key().items() if k != "d"}).encode())
-        late = submit(here, deadline_seconds=DEADLINE)
+        late = parked_late(here)
         cancelled = submit(here)
         until(lambda: dead(here) == 2, "both are parked", here.suite.process)
         here.suite.ask("DELETE", f"/v1/tasks/{cancelled}", None, here.key)
-        many = tuple(asyncio.run(published(here)))
+        many = tuple(asyncio.run(published(here, MANY[request.param])))
         found = Parked(here, many, late, cancelled)
-        until(lambda: dead(here) == MANY + 2, "all are parked", here.suite.process)
+        until(lambda: dead(here) == len(many) + 2, "all are parked", here.suite.process)
         until(lambda: found.state(late) == "failed", "the deadline ended it", here.suite.process)
         restart(here, public, right)
         yield found
@@ -80,16 +75,34 @@ def restart(here: World, public: Path, key: bytes) -> None:
     here.suite.start()
 
 
+def state_of(here: World, task: str) -> str:
+    path = f"/v1/tasks/{task}"
+    told: dict[str, Any] = here.suite.ask("GET", path, None, here.key, wait=0)
+    return str(told["state"])
+
+
+def parked_late(here: World) -> str:
+    """A task that was parked before its deadline ended it: on a slow machine not the first."""
+    deadline = DEADLINE
+    while True:
+        task = submit(here, deadline_seconds=deadline)
+        over = partial(state_of, here, task)
+        until(lambda over=over: dead(here) == 1 or over() == "failed", "it is parked, or too late")  # type: ignore[misc]  # mypy cannot infer a default
+        if dead(here) == 1:
+            return task
+        deadline *= 2
+
+
 def submit(here: World, **more: Any) -> str:
     body = {"server": SERVER, "tool": NOT_REPEATABLE, "arguments": arguments(NOT_REPEATABLE, 1)}
     told = here.suite.ask("POST", "/v1/tasks", body | more, here.key, wait=0)
     return str(told["id"])
 
 
-async def published(here: World) -> list[str]:
+async def published(here: World, many: int) -> list[str]:
     calls = [
         Submission(f"letter-{n}", SERVER, NOT_REPEATABLE, arguments(NOT_REPEATABLE, n))
-        for n in range(MANY)
+        for n in range(many)
     ]
     suite = here.suite
     async with BusAgent(suite.bus_url, here.bus_key, prefix=suite.prefix) as agent:
@@ -107,16 +120,16 @@ def test_a_dry_run_shows_what_would_be_moved_and_moves_nothing(parked: Parked) -
     ]
     everything = parked.operator.json("dead", "drop", "--all", "--dry-run")
     assert {one["subject"] for one in everything} == {*parked.many, parked.late, parked.cancelled}
-    assert dead(parked.world) == MANY + 2
+    assert dead(parked.world) == len(parked.many) + 2
 
 
 @pytest.mark.promise("redriven")
-def test_five_hundred_letters_are_redriven_in_bulk_and_each_is_executed_once(
+def test_hundreds_of_letters_are_redriven_in_bulk_and_each_is_executed_once(
     parked: Parked, tmp_path: Path
 ) -> None:
     """Those whose authority ended them meanwhile end as they had, and nothing is executed."""
     told = parked.operator.json("dead", "redrive", "--service", "invocation", "--code", "forged")
-    assert (len(told["redriven"]), told["gone"]) == (MANY + 2, [])
+    assert (len(told["redriven"]), told["gone"]) == (len(parked.many) + 2, [])
     suite = parked.world.suite
     until(
         lambda: all(parked.state(task) == "succeeded" for task in parked.many),
@@ -133,7 +146,7 @@ def test_five_hundred_letters_are_redriven_in_bulk_and_each_is_executed_once(
     def recorded() -> bool:
         ledger = read_ledger(suite, tmp_path / "export")
         whole = ledger.report.ok and not ledger.report.open_count
-        return whole and ledger.types["interlock.dead_letter.redriven.v1"] == MANY + 2
+        return whole and ledger.types["interlock.dead_letter.redriven.v1"] == len(parked.many) + 2
 
     until(recorded, "the ledger has it all", suite.process)
     again = parked.operator("dead", "redrive", told["redriven"][0]["id"])

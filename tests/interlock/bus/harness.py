@@ -19,7 +19,7 @@ from interlock.testing.build import KEYRING
 T = TypeVar("T")
 
 QUICK = Limits(first_delay=0.02, max_delay=0.1, max_attempts=3, handler_timeout=0.5)
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which what was awaited counts as never coming."""
 
 

@@ -45,11 +45,14 @@ class Publisher:
             return
         self.check()
         futures: Futures = []
+        parts: dict[str, int] = {}
         try:
             async with asyncio.timeout(PATIENCE):
                 producer = await self._link.producer()
                 for record in records:
-                    futures.append(await _send(producer, record))
+                    if (topic := record.topic) not in parts:
+                        parts[topic] = len(await producer.partitions_for(topic))
+                    futures.append(await _send(producer, record, parts[topic]))
                 await asyncio.wait(futures)
         except AWAY as error:
             self._left.update(future for future in futures if not future.done())
@@ -77,13 +80,12 @@ class Publisher:
         return trouble(error, PUBLISH)
 
 
-async def _send(producer: Any, record: Outgoing) -> "asyncio.Future[Any]":
-    count = len(await producer.partitions_for(record.topic))
+async def _send(producer: Any, record: Outgoing, parts: int) -> "asyncio.Future[Any]":
     future: asyncio.Future[Any] = await producer.send(
         record.topic,
         record.body,
         record.key,
-        partition=crc32(record.key) % count,
+        partition=crc32(record.key) % parts,
         headers=record.headers,
     )
     return future
