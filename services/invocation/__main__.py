@@ -27,7 +27,7 @@ from services.invocation.handlers import (
 )
 from services.invocation.http import Door, routes
 from services.invocation.model import Limits
-from services.invocation.settings import Settings, read_commands
+from services.invocation.settings import Command, Settings, read_commands
 from services.invocation.store import METADATA, HeardStore, Journal
 
 LOOK_SECONDS = 1.0
@@ -41,11 +41,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     commands = read_commands(settings.commands)
     database = await host.database(METADATA, durable=True)
     journal = Journal(database)
-    upstreams = Upstreams(
-        commands=[StdioCommand(**dict(command)) for command in commands],
-        guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
-        per_host=settings.calls,
-    )
+    upstreams = _upstreams(host, settings, commands)
     around = Around(
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",
         journal=journal,
@@ -77,6 +73,14 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await worker.drain(host.suite.drain_seconds)
         finally:
             await upstreams.close()
+
+
+def _upstreams(host: Host, settings: Settings, commands: Sequence[Command]) -> Upstreams:
+    return Upstreams(
+        commands=[StdioCommand(**dict(command)) for command in commands],
+        guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
+        per_host=settings.calls,
+    )
 
 
 def _listening(host: Host, settings: Settings, around: Around, heard: HeardStore) -> Listening:

@@ -1,7 +1,7 @@
 """`make bench`: every figure that the design promises, as ratios against a raw baseline in one run.
 
 `python -m tests.bench [name …]` runs some of: bus, bus-kafka, bus-sqs, storage, governed, separate,
-bulk, ledger, scale.
+edge, bulk, ledger, scale.
 """
 
 import subprocess
@@ -14,6 +14,7 @@ BENCHES = {
     "storage": ("tests.bench.storage",),
     "governed": ("tests.bench.governed",),
     "separate": ("tests.bench.governed", "--separate"),
+    "edge": ("tests.bench.edge",),
     "bulk": ("tests.bench.bulk",),
     "ledger": ("tests.bench.ledger",),
     "scale": ("tests.bench.scale",),

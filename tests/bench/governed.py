@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,14 @@ class Caller:
             "Mcp-Method": "tools/call",
             "Mcp-Name": tool,
         }
+        self._meta: Mapping[str, object] = META
         self._n = 0
 
     async def call(self) -> float:
         """Seconds of one call; anything but the tool's answer is an error."""
         self._n += 1
         arguments = {"text": f"{self._n}"}
-        params = {"name": self._tool, "arguments": arguments, "_meta": META}
+        params = {"name": self._tool, "arguments": arguments, "_meta": self._meta}
         body = {"jsonrpc": "2.0", "id": self._n, "method": "tools/call", "params": params}
         began = time.perf_counter()
         async with self._session.post(

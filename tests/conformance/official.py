@@ -1,8 +1,10 @@
 """The official suite, as `make conformance` installs it: pinned, on a Node of its own."""
 
 import asyncio
+import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +57,20 @@ async def judge_server(url: str, revision: str, out: Path) -> Verdict:
     return Verdict(code == 0, text[text.rfind("=== SUMMARY") :])
 
 
-async def _run(*arguments: str) -> tuple[str, int]:
+async def judge_client(command: str, revision: str, out: Path, env: Mapping[str, str]) -> Verdict:
+    """Run the scenarios of a revision against the client that `command` is; `env` is its own."""
+    text, code = await _run(
+        *("client", "--command", command, "--requirements", revision, "--output-dir", str(out)),
+        *("--expected-failures", str(HERE / f"client-{revision}.yml")),
+        env=env,
+    )
+    return Verdict(code == 0, text[text.rfind("=== SUITE SUMMARY") :])
+
+
+async def _run(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[str, int]:
     process = await asyncio.create_subprocess_exec(
         *(str(NODE), str(PROGRAM), *arguments),
+        env=os.environ | dict(env or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -41,14 +41,17 @@ async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else
         runs = [judge_server(url, one, tmp_path / one) for one in REVISIONS]
         verdicts = dict(zip(REVISIONS, await asyncio.gather(*runs), strict=True))
     for revision, verdict in verdicts.items():
-        await _report(request, revision, verdict)
+        await report(request, revision, "Server", verdict)
     for revision, verdict in verdicts.items():
         assert verdict.agrees, f"{revision}: {verdict.text}"
     await _all_was_governed(everything, tmp_path / "ledger.jsonl")
 
 
-async def _report(request: pytest.FixtureRequest, revision: str, verdict: Verdict) -> None:
-    wanted = await scored(revision, "Server")
+async def report(
+    request: pytest.FixtureRequest, revision: str, role: str, verdict: Verdict
+) -> None:
+    """Print how many of the scored scenarios pass."""
+    wanted = await scored(revision, role)
     failed = verdict.failed(wanted)
     told = f"{len(wanted) - len(failed)}/{len(wanted)}; failed: {', '.join(failed) or 'none'}"
     plugins = request.config.pluginmanager
@@ -56,7 +59,7 @@ async def _report(request: pytest.FixtureRequest, revision: str, verdict: Verdic
     assert reporter is not None
     assert capture is not None
     with capture.global_and_fixture_disabled():
-        reporter.write_line(f"\nMCP {revision}, Interlock as the server: {told}")
+        reporter.write_line(f"\nMCP {revision}, Interlock as the {role.lower()}: {told}")
 
 
 async def _all_was_governed(everything: Stage, path: Path) -> None:

@@ -1,8 +1,11 @@
 """A look at an upstream: what it says about itself, and everything that it offers."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
+from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp.types import SERVER_INFO_META_KEY
 
 from interlock.contracts.catalogue import Inspection
@@ -10,6 +13,7 @@ from services.invocation.clients import faults
 from services.invocation.clients.port import Connection, Reach, UpstreamError
 from services.invocation.clients.text import Span, elements
 
+log = structlog.get_logger()
 MOST_PAGES = 100
 """Of one list."""
 Page = Callable[[str, str | None], Awaitable[Mapping[str, Span]]]
@@ -34,7 +38,7 @@ async def inspection_of(
         server_name=str(named.get("name", "")),
         server_version=str(named.get("version", "")),
         instructions=str(said.get("instructions") or ""),
-        tools=await lists.all("tools/list", "tools"),
+        tools=tuple(one for one in await lists.all("tools/list", "tools") if _proper(one)),
         resources=await lists.declared(has, "resources", "resources/list", "resources"),
         templates=await lists.declared(
             has, "resources", "resources/templates/list", "resourceTemplates"
@@ -42,6 +46,17 @@ async def inspection_of(
         prompts=await lists.declared(has, "prompts", "prompts/list", "prompts"),
         completes="completions" in has,
     )
+
+
+def _proper(definition: str) -> bool:
+    """Tools whose headers cannot be mirrored are left out (MCP 2026-07-28, "Streamable HTTP")."""
+    if "x-mcp-header" not in definition:
+        return True
+    tool = json.loads(definition)
+    why = find_invalid_x_mcp_header(tool.get("inputSchema")) if isinstance(tool, dict) else None
+    if why is not None:
+        log.warning("upstream.tool_left_out", tool=tool.get("name"), why=why)
+    return why is None
 
 
 class _Lists:

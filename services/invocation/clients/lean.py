@@ -65,11 +65,18 @@ class LeanClient:
         post = _Post(request.method, params, meta, headers, request.on_progress, request.timeout)
         return answer_of(request.connection, await self._send(request.connection, post))
 
-    async def discover(self, connection: Connection, seconds: float) -> Mapping[str, Any] | None:
-        """What the server says about itself; None if it does not speak this version."""
+    async def discover(
+        self, connection: Connection, seconds: float, *, again: bool = True
+    ) -> Mapping[str, Any] | None:
+        """What the server says about itself; None if it does not speak this version.
+
+        One that refuses this version, and names it among those that it supports, is asked `again`.
+        """
         try:
             result = await self._send(connection, _Post("server/discover", timeout=seconds))
         except UpstreamError as error:
+            if again and _supports(error):
+                return await self.discover(connection, seconds, again=False)
             if _says_no(error):
                 return None
             raise error.unsent() from None
@@ -213,6 +220,15 @@ def _spliced(arguments: str) -> bytes:
     """The members of an object's text, with a comma after them, to stand among others."""
     inner = arguments.strip()[1:-1].strip()
     return f"{inner},".encode() if inner else b""
+
+
+def _supports(error: UpstreamError) -> bool:
+    """Whether a server that refuses this version says in the same breath that it speaks it."""
+    if error.code != faults.UNSUPPORTED_VERSION or error.error is None:
+        return False
+    data = orjson.loads(error.error).get("data")
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return isinstance(supported, list) and VERSION in supported
 
 
 def _says_no(error: UpstreamError) -> bool:

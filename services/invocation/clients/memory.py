@@ -1,13 +1,14 @@
 """The twin in memory: answers as it is told, and remembers what it was asked."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from interlock.contracts.catalogue import Inspection
 from services.invocation.clients.port import (
     Connection,
     Hear,
     Notice,
+    Place,
     Reach,
     UpstreamAnswer,
     UpstreamCall,
@@ -56,6 +57,9 @@ class MemoryUpstream:
             mine.discard(hear)
             self.listening.remove(asked)
         raise UpstreamError(Reach.LOST, f"`{connection.server}` has hung up")
+
+    def only(self, wanted: Collection[Place]) -> None:
+        """Nothing is open."""
 
     def say(self, server: str, notice: Notice) -> None:
         """Tell all who listen to a server."""

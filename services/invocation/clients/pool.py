@@ -1,7 +1,7 @@
 """Which sessions are open: one for each connection, opened anew when it has died."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,12 +10,20 @@ import aiohttp
 from interlock.contracts.catalogue import StdioConnection
 from interlock.errors import Refused
 from services.invocation.clients.carrier import HttpLine
-from services.invocation.clients.port import Connection, Reach, StdioCommand, UpstreamError
+from services.invocation.clients.port import (
+    Connection,
+    Place,
+    Reach,
+    StdioCommand,
+    UpstreamError,
+)
 from services.invocation.clients.process import ProcessLine
 from services.invocation.clients.sessions import Line, Session
 
 IDLE_SECONDS = 600.0
 """After so long without a call a session is closed."""
+LEFT_SECONDS = 5.0
+"""The same, where the catalogue lets nobody call the server any more."""
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 0.1, 10.0, 30.0
 """Seconds before a process that died is started again, at first and at most; how long it must have
 lived for its death to be the first."""
@@ -44,6 +52,7 @@ class Sessions:
         self._open: dict[Connection, Session] = {}
         self._deaths: dict[tuple[str, str], Deaths] = {}
         self._leaving: set[Session] = set()
+        self._wanted: Collection[Place] | None = None
 
     def session(self, connection: Connection) -> Session:
         """The session of this connection; perhaps still opening.
@@ -65,6 +74,11 @@ class Sessions:
         is_http = not isinstance(connection.at, StdioConnection)
         session = self._open[connection] = Session(connection, line, handshake=is_http)
         return session
+
+    def only(self, wanted: Collection[Place]) -> None:
+        """Close soon what is open to others than these, unless it is in use."""
+        self._wanted = wanted
+        self._close_idle(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Close all, at the same time."""
@@ -104,7 +118,9 @@ class Sessions:
     def _close_idle(self, now: float) -> None:
         self._leaving = {session for session in self._leaving if not session.left}
         for connection, session in [*self._open.items()]:
-            if not session.over and not session.in_flight and now - session.used > IDLE_SECONDS:
+            unwanted = self._wanted is not None and connection.place not in self._wanted
+            longest = LEFT_SECONDS if unwanted else IDLE_SECONDS
+            if not session.over and not session.in_flight and now - session.used > longest:
                 session.retire()
                 self._leaving.add(session)
                 del self._open[connection]

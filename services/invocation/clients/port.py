@@ -1,6 +1,6 @@
 """How invocation calls an upstream: what goes out, what comes back, what a failure proves."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -11,6 +11,10 @@ from services.invocation.model import CALL
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Told `(progress, total, message)`. It holds up the reading of the answer while it runs."""
+
+
+Place = tuple[str, str, HttpConnection | StdioConnection]
+"""Tenant, server, and where it is."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Connection:
     """The value of the HTTP header `Authorization`, fetched by its caller; never logged."""
 
     @property
-    def place(self) -> tuple[str, str, HttpConnection | StdioConnection]:
+    def place(self) -> Place:
         """The upstream itself, whoever calls."""
         return self.tenant, self.server, self.at
 
@@ -164,6 +168,10 @@ class Upstream(Protocol):
         Nothing is repeated that was said before, and servers differ in what they honour. Returns at
         once, and tells nothing, where the server cannot tell.
         """
+        ...
+
+    def only(self, wanted: Collection[Place]) -> None:
+        """These are all that anybody may call now: what is open to others, and idle, is closed."""
         ...
 
     async def close(self) -> None:

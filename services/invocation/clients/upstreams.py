@@ -1,7 +1,7 @@
 """The one that invocation calls: chooses the client by connection and protocol era."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from interlock.contracts.catalogue import HttpConnection, Inspection
@@ -15,6 +15,7 @@ from services.invocation.clients.pool import Sessions
 from services.invocation.clients.port import (
     Connection,
     Hear,
+    Place,
     StdioCommand,
     UpstreamAnswer,
     UpstreamCall,
@@ -96,6 +97,10 @@ class Upstreams:
         self, connection: Connection, seconds: float, method: str, cursor: str | None
     ) -> Mapping[str, Span]:
         return await self._lean.page(connection, method, cursor, seconds)
+
+    def only(self, wanted: Collection[Place]) -> None:
+        """As the port says."""
+        self._sessions.only(wanted)
 
     async def close(self) -> None:
         """Close all connections; no process is left behind."""

@@ -91,8 +91,12 @@ class Listening:
         if held is None:
             await self._stop()
         self._held = held
-        if held is not None and self._around.published.fresh:
-            await self._follow(held)
+        if not self._around.published.fresh:
+            return
+        servers = self._around.published.servers()
+        self._around.upstream.only({(one.tenant, one.name, one.connection) for one in servers})
+        if held is not None:
+            await self._follow(held, servers)
             await self._want()
 
     async def _beat(self) -> Listener | None:
@@ -116,9 +120,9 @@ class Listening:
             log.info("listening.taken_over", owner=taken.owner, fence=taken.fence, was=seen.owner)
         return taken
 
-    async def _follow(self, held: Listener) -> None:
+    async def _follow(self, held: Listener, servers: Sequence[ServerRecord]) -> None:
         """One listener for each server that there is, at the connection that it has."""
-        wanted = {(one.tenant, one.name): one for one in self._around.published.servers()}
+        wanted = {(one.tenant, one.name): one for one in servers}
         over = [
             upstream
             for upstream, one in self._following.items()

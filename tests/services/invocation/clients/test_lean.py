@@ -332,3 +332,16 @@ async def test_all_pages_of_tools_are_read_and_kept_as_they_are_written(
         found = await upstreams.inspect(to(url))
     assert found.tools == ('{"name":"a", "vendor":1.10}', '{"name":"b"}')
     assert found.protocol_version == "2026-07-28"
+
+
+async def test_calls_one_after_the_other_share_one_connection(upstreams: Upstreams) -> None:
+    connections: set[asyncio.StreamReader] = set()
+
+    async def answer(heard: Heard, writer: asyncio.StreamWriter) -> None:
+        connections.add(heard.reader)
+        writer.write(result('{"content":[]}', heard.message["id"]))
+
+    async with talking(answer) as url:
+        for _ in range(20):
+            await upstreams.call(UpstreamCall(to(url), "search", "{}", 10))
+    assert len(connections) == 1
