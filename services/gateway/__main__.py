@@ -56,6 +56,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         new_id(),
         keep=settings.keep_seconds,
         grace=settings.grace_seconds,
+        entry=host.bus_entry,
     )
     interest = RedisInterest(host.redis, host.keyring, prefix=host.suite.prefix)
     try:

@@ -77,6 +77,10 @@ class MemorySnapshots:
         self._replica = replica
         self._lease = lease
 
+    @property
+    def publishes(self) -> bool:
+        return False
+
     async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
         snapshot = new.snapshot
         earlier = self._earlier(new) if new.rejoins else None

@@ -89,6 +89,10 @@ class Applied(IntEnum):
 class Snapshots(Protocol):
     """One replica's access to all snapshots."""
 
+    @property
+    def publishes(self) -> bool:
+        """Whether what is accepted is on the bus with that, so that nothing is left to publish."""
+
     async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
         """Write a task down, whole or not at all; it is accepted then.
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from redis.exceptions import RedisError
 
-from interlock.bus import Raw
+from interlock.bus import BusEntry, Raw
 from interlock.contracts.outcomes import TaskSettled, TaskSucceeded
 from interlock.contracts.task import Client, Principal, Task, TaskState
 from interlock.contracts.topics import Topic
@@ -61,8 +61,11 @@ class RedisSnapshots:
         keep: float,
         grace: float = GRACE,
         lease: float = LEASE,
+        entry: BusEntry | None = None,
     ) -> None:
+        """`entry`: how the bus keeps a message, where it does so in this very Redis."""
         self._redis = redis
+        self._entry = entry
         self._keys = rows.Keys(prefix)
         self._replica = replica
         self._keep = int(keep * 1000)
@@ -87,16 +90,21 @@ class RedisSnapshots:
     async def close(self) -> None:
         await self._pipe.close()
 
+    @property
+    def publishes(self) -> bool:
+        return self._entry is not None
+
     async def accept(self, new: Accepting) -> Snapshot | InDoubt | None:
         task, place, keys = new.snapshot.task, new.snapshot.place, self._keys
         at = keys.task(place), keys.unpublished, keys.deadlines, keys.of(task.principal)
-        about, fields = self._about(new.snapshot), rows.accepted(new, self._replica)
+        about, (stream, written) = self._about(new.snapshot), self._written(new)
         try:
             if new.rejoins:
                 equal = keys.equal(task)
-                said = await self._rejoin((*at, equal), *about, *self._rejoining(new), *fields)
+                rejoining = self._rejoining(new)
+                said = await self._rejoin((*at, equal, *stream), *about, *rejoining, *written)
             else:
-                said = await self._accept(at, *about, *fields)
+                said = await self._accept((*at, *stream), *about, *written)
         except Lost as error:
             raise Unsure(
                 f"task `{task.id}` was perhaps accepted: {error.detail}; look at it later"
@@ -111,6 +119,14 @@ class RedisSnapshots:
         if said == 2:
             raise conflict(there)
         return there
+
+    def _written(self, new: Accepting) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """The bus's stream, where it is here; and all parts of the snapshot and of its entry."""
+        fields = rows.accepted(new, self._replica, published=self.publishes)
+        if self._entry is None:
+            return (), (len(fields), *fields)
+        stream, entry = self._entry(new.raw)
+        return (stream,), (len(fields), *fields, *entry)
 
     def _about(self, snapshot: Snapshot) -> tuple[Any, ...]:
         task, created = snapshot.task, rows.ms(snapshot.created_at)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from interlock.contracts.registry import MESSAGES
 from interlock.contracts.task import Principal, Task, TaskEvent, TaskState
+from services.gateway.decide import merge
 from services.gateway.decide.tell import facts_of
 from services.gateway.model import Milestone, Place, Snapshot
 from services.gateway.store.port import Accepting
@@ -59,19 +60,22 @@ class Keys:
         return f"{self.prefix}wake:"
 
 
-def accepted(new: Accepting, replica: str) -> tuple[str | bytes, ...]:
-    """The fields of a new snapshot, each before its value."""
+def accepted(new: Accepting, replica: str, *, published: bool) -> tuple[str | bytes, ...]:
+    """The fields of a new snapshot, each before its value; `published`: the bus has its request."""
     snapshot, raw = new.snapshot, new.raw
-    fields = {
+    if published:
+        snapshot = merge.published(snapshot)
+    fields: dict[str, str | bytes] = {
         "task": snapshot.task.__pydantic_serializer__.to_json(snapshot.task),
         "state": snapshot.state.value,
         "rank": snapshot.rank,
         "created": text(snapshot.created_at),
         "updated": text(snapshot.updated_at),
         "doors": f"{replica},",
-        "out_attributes": orjson.dumps({"topic": raw.topic, **raw.attributes}),
-        "out_body": raw.body,
     }
+    if not published:
+        fields["out_attributes"] = orjson.dumps({"topic": raw.topic, **raw.attributes})
+        fields["out_body"] = raw.body
     if new.request is not None:
         fields["arguments"] = new.request.arguments
         fields["client"] = new.request.client.model_dump_json()

@@ -14,8 +14,13 @@ holds all keys, so those named by a member of an index are not in KEYS.
 """
 
 _WRITE = """
-redis.call('HSET', KEYS[1], 'digest', ARGV[1], unpack(ARGV, first))
-redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
+local last = first - 1 + ARGV[first - 1]
+if stream then
+  redis.call('XADD', stream, '*', unpack(ARGV, last + 1))
+else
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
+end
+redis.call('HSET', KEYS[1], 'digest', ARGV[1], unpack(ARGV, first, last))
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[2])
 redis.call('ZADD', KEYS[4], ARGV[3], ARGV[6])
 redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - ARGV[7])
@@ -24,9 +29,10 @@ return 0
 
 ACCEPT = (
     """#!lua
--- KEYS: hash, unpublished, deadlines, principal's index.
--- ARGV: digest, member, created ms, publish again ms, ask ms, task id, most recent, field, value...
-local first = 8
+-- KEYS: hash, unpublished, deadlines, principal's index; the bus's stream, where it is here.
+-- ARGV: digest, member, created ms, publish again ms, ask ms, task id, most recent, how many parts
+--   the fields have, field, value..., then those of the request in the bus's stream.
+local first, stream = 9, KEYS[5]
 local there = redis.call('HGET', KEYS[1], 'digest')
 if there then
   if there == ARGV[1] then return 1 end
@@ -39,10 +45,11 @@ REJOIN = (
     """#!lua
 -- ACCEPT of a call that may not be repeated. Gives the id of the earlier one that it is; or, in a
 -- list, the ms since which an earlier one must have shown life to be another's.
--- KEYS: those of ACCEPT, equal calls.
+-- KEYS: the first four of ACCEPT, equal calls; the bus's stream, where it is here.
 -- ARGV: those of ACCEPT up to the fields, ms of a lease, what InDoubt said or '', oldest end that
---   is told, rank of ends, prefix of tasks, ms to keep, ms till a loss is noticed, field, value...
-local first, clock = 15, redis.call('TIME')
+--   is told, rank of ends, prefix of tasks, ms to keep, ms till a loss is noticed, what ACCEPT has
+--   from the number of parts on.
+local first, stream, clock = 16, KEYS[6], redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local since = tonumber(ARGV[9]) or now + ARGV[14]
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now)) do

@@ -8,6 +8,7 @@ from interlock.bus.opening import Opening, open_bus
 from interlock.bus.port import (
     Backlog,
     Bus,
+    BusEntry,
     Change,
     Effects,
     Group,
@@ -23,6 +24,7 @@ __all__ = [
     "Arrival",
     "Backlog",
     "Bus",
+    "BusEntry",
     "Change",
     "Effects",
     "Envelope",

@@ -1,14 +1,16 @@
 """Which transport a URL means. Each is imported where it is asked for: their clients are extras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from interlock.bus.document import Places
+from interlock.bus.envelope import Raw
 from interlock.bus.observe import Observer, Silent
-from interlock.bus.port import Bus
+from interlock.bus.port import Bus, BusEntry
 from interlock.bus.redis import RedisBus
+from interlock.bus.redis.entries import Keys, xadd
 from interlock.bus.redis.places import redis_places
 from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import Keyring
@@ -61,6 +63,17 @@ def open_bus(opening: Opening) -> Bus:
         f"`{scheme}` is no scheme of a bus's URL; give one of "
         + ", ".join(f"`{known}://`" for known in SCHEMES)
     )
+
+
+def entry_of(prefix: str) -> BusEntry:
+    """How the bus on Redis keeps a message: the stream's key, and the entry's fields."""
+    keys = Keys(prefix)
+
+    def entry(raw: Raw) -> tuple[str, Sequence[str | bytes]]:
+        key = keys.stream(raw.topic)
+        return key, xadd(key, raw)[3:]
+
+    return entry
 
 
 def places(url: str | None, prefix: str) -> Places:

@@ -149,6 +149,10 @@ class Bus(Protocol):
         """Forget them; those that were there."""
 
 
+BusEntry = Callable[[Raw], tuple[str, Sequence[str | bytes]]]
+"""Where and how a bus on Redis keeps a message: the key of a stream, and name, value, name, …"""
+
+
 def dead_topic(topic: Topic, group: str) -> str:
     """Where a group parks what it cannot handle."""
     return f"{topic}.{group}.dead"

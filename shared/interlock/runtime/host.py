@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy import MetaData
 
-from interlock.bus import Backlog, Bus, Keyring, Stamp
+from interlock.bus import Backlog, Bus, BusEntry, Keyring, Stamp
 from interlock.errors import Unavailable
 from interlock.identity.keys import load_signer
 from interlock.identity.statements import Signer, Trust
@@ -55,6 +55,10 @@ class ServiceHost:
     @property
     def redis(self) -> Any:
         return self.process.redis
+
+    @property
+    def bus_entry(self) -> BusEntry | None:
+        return self.process.bus_entry
 
     @property
     def prefix(self) -> str:

@@ -12,8 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from interlock.bus import Bus, Keyring, Opening, open_bus
-from interlock.bus.opening import REDIS
+from interlock.bus import Bus, BusEntry, Keyring, Opening, open_bus
+from interlock.bus.opening import REDIS, entry_of
 from interlock.contracts.topics import SERVICES
 from interlock.errors import Refused, Unavailable
 from interlock.identity.keys import load_keyring, load_trust
@@ -56,6 +56,8 @@ class Process:
     traces: Traces
     metrics: Metrics
     now: Callable[[], datetime]
+    bus_entry: BusEntry | None = None
+    """See `Host`."""
 
 
 def _now() -> datetime:
@@ -91,6 +93,7 @@ async def open_process(settings: SuiteSettings, *, join: bool) -> AsyncIterator[
             settings=settings,
             redis=client,
             bus=bus,
+            bus_entry=entry_of(settings.prefix) if planes.bus_url == planes.redis_url else None,
             keyring=keyring,
             trust=trust,
             reader=reader,

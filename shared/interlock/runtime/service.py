@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import MetaData
 from starlette.routing import BaseRoute
 
-from interlock.bus import Backlog, Bus, Group, Keyring, Stamp
+from interlock.bus import Backlog, Bus, BusEntry, Group, Keyring, Stamp
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
 from interlock.runtime.relay import Relay
@@ -54,6 +54,11 @@ class Host(Protocol):
     @property
     def redis(self) -> Any:
         """`redis.asyncio.Redis` (bytes, hiredis), for the service's own keys below `prefix`."""
+
+    @property
+    def bus_entry(self) -> BusEntry | None:
+        """How the bus keeps a message, where it does so in this very Redis: whoever writes there
+        anyway publishes with that. None where the bus is elsewhere."""
 
     @property
     def prefix(self) -> str:

@@ -16,7 +16,7 @@ import uvicorn
 from joserfc.jwk import OKPKey
 from starlette.applications import Starlette
 
-from interlock.bus import Bus, Effects, Envelope, Group, Keyring, Stamp, on
+from interlock.bus import Bus, BusEntry, Effects, Envelope, Group, Keyring, Stamp, on
 from interlock.bus.memory import MemoryBus
 from interlock.contracts.access import (
     AgentRecord,
@@ -133,6 +133,7 @@ class FakeHost:
     bus: Bus
     reader: MemoryStateReader
     redis: Any = None
+    bus_entry: BusEntry | None = None
     name: str = "gateway"
     prefix: str = "test:gateway:"
     signer: Signer = field(

@@ -3,11 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio as aioredis
 
-from interlock.errors import Unavailable
+from interlock.bus import Raw
+from interlock.bus.opening import entry_of
+from interlock.bus.redis.entries import Place as Entry
+from interlock.bus.redis.entries import delivery
+from interlock.contracts.ids import Digest
+from interlock.contracts.task import TaskState
+from interlock.contracts.topics import Topic
+from interlock.errors import Refused, Unavailable
 from interlock.testing import build
 from services.gateway.model import Place, Sent, Unsure
 from services.gateway.store import RedisSnapshots
@@ -112,4 +120,46 @@ async def test_what_a_newer_version_wrote_is_shown_by_its_state(client: aioredis
     snapshot = await store.read(PLACE)
     assert snapshot is not None
     assert (snapshot.state, snapshot.fact) == ("running", None)
+    await store.close()
+
+
+async def on_the_bus(client: aioredis.Redis) -> list[Raw]:
+    """What the bus holds, as any group reads it."""
+    found: Any = await client.xrange("test:bus:task.authenticated")
+    return [
+        delivery(
+            Entry("", entry, [part for pair in fields.items() for part in pair]),
+            Topic.TASK_AUTHENTICATED,
+        ).raw
+        for entry, fields in found
+    ]
+
+
+async def test_where_the_bus_is_the_same_redis_a_task_is_published_as_it_is_accepted(
+    client: aioredis.Redis,
+) -> None:
+    store, new = (
+        RedisSnapshots(client, "test:", "a", keep=86400, entry=entry_of("test:")),
+        accepting(),
+    )
+    assert store.publishes
+    assert await store.accept(new) is None
+    assert await on_the_bus(client) == [new.raw]
+    snapshot = await store.read(PLACE)
+    assert snapshot is not None
+    assert snapshot.state is TaskState.SUBMITTED
+    assert not await client.zcard("test:unpublished")
+    assert await store.accept(accepting()) == snapshot
+    with pytest.raises(Refused):
+        await store.accept(accepting(request_digest=Digest("0" * 64)))
+    assert await on_the_bus(client) == [new.raw]
+    await store.close()
+
+
+async def test_a_task_that_the_bus_does_not_take_is_not_accepted(client: aioredis.Redis) -> None:
+    store = RedisSnapshots(client, "test:", "a", keep=86400, entry=entry_of("test:"))
+    await client.set("test:bus:task.authenticated", "no stream")
+    with pytest.raises(Unavailable):
+        await store.accept(accepting())
+    assert await store.read(PLACE) is None
     await store.close()
