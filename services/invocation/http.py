@@ -46,7 +46,7 @@ class Door:
         self._tokens = tokens
 
     async def journal(self, request: Request) -> Response:
-        """The tenant's tasks, newest first; `state` is `ready`, `claimed` or `ended`."""
+        """The tenant's tasks, newest first; `state` is `ready`, `claimed`, `waiting` or `ended`."""
         caller = await self._caller(request, Right.JOURNAL_READ)
         state, limit = _state(request), _limit(request)
         pages = await self._journal.page(caller.principal.tenant, state, limit)

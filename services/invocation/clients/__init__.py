@@ -5,10 +5,14 @@
 
 from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
 from services.invocation.clients.memory import MemoryUpstream
+from services.invocation.clients.patience import Patience
 from services.invocation.clients.port import (
+    AskRefused,
     Connection,
     Hear,
     Notice,
+    OnAsk,
+    OnLog,
     OnProgress,
     Reach,
     StdioCommand,
@@ -24,11 +28,15 @@ __all__ = [
     "LOOPBACK",
     "PRIVATE",
     "AddressGuard",
+    "AskRefused",
     "Connection",
     "Hear",
     "MemoryUpstream",
     "Notice",
+    "OnAsk",
+    "OnLog",
     "OnProgress",
+    "Patience",
     "Reach",
     "StdioCommand",
     "Upstream",

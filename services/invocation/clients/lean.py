@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
@@ -15,16 +15,19 @@ from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_hea
 from mcp.types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
+    LOG_LEVEL_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
 
 from interlock.contracts.catalogue import HttpConnection
+from interlock.contracts.task import NO_CLIENT, Client
 from interlock.contracts.upstream import TASK_ID_META
 from services.invocation.clients import faults
 from services.invocation.clients.dial import CONNECT_SECONDS, Body, read
 from services.invocation.clients.events import EventReader, TooLarge
 from services.invocation.clients.port import (
     Connection,
+    OnLog,
     OnProgress,
     Reach,
     UpstreamAnswer,
@@ -32,7 +35,7 @@ from services.invocation.clients.port import (
     UpstreamError,
 )
 from services.invocation.clients.text import Span, members
-from services.invocation.model import CALL
+from services.invocation.model import CALL, Asks
 
 VERSION = "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
@@ -62,7 +65,14 @@ class LeanClient:
             headers |= _mirrored(request.definition, request.arguments)
         else:
             params = _spliced(request.arguments)
-        post = _Post(request.method, params, meta, headers, request.on_progress, request.timeout)
+        if request.given is not None:
+            params += b'"inputResponses":' + request.given.encode() + b","
+        if request.request_state is not None:
+            params += b'"requestState":' + request.request_state.encode() + b","
+        told = Told(request.on_progress, request.on_log)
+        post = _Post(
+            request.method, params, meta, headers, told, request.timeout, client=request.client
+        )
         return answer_of(request.connection, await self._send(request.connection, post))
 
     async def discover(
@@ -112,12 +122,22 @@ class LeanClient:
                     told = await read(answer)
                     raise faults.of_status(connection, answer.status, answer.headers, told)
                 if answer.content_type == "text/event-stream":
-                    return await _streamed(connection, answer, post.on_progress)
+                    return await _streamed(connection, answer, post.told)
                 return _result(connection, _message(connection, await read(answer)))
         except TooLarge:
             raise faults.too_large(connection) from None
         except (aiohttp.ClientError, OSError) as error:
             raise faults.of_exception(connection, error, body.sent) from None
+
+
+class Told(NamedTuple):
+    """Who is told what a stream says before its answer."""
+
+    progress: OnProgress | None = None
+    log: OnLog | None = None
+
+
+NOBODY = Told()
 
 
 @dataclass(frozen=True)
@@ -129,14 +149,19 @@ class _Post:
     """Members of `params` as JSON text, each with a comma after it."""
     meta: Mapping[str, str] = field(default_factory=dict)
     more_headers: Mapping[str, str] = field(default_factory=dict)
-    on_progress: OnProgress | None = None
+    told: Told = NOBODY
     timeout: float = 30.0
+    client: Client = NO_CLIENT
 
     def body(self, number: int) -> bytes:
         """The JSON-RPC request; the parameters' text is spliced in as it is."""
         meta: dict[str, object] = {**self.meta, **_META}
-        if self.on_progress is not None:
+        if self.told.progress is not None:
             meta["progressToken"] = number
+        if self.client.capabilities != "{}":
+            meta[CLIENT_CAPABILITIES_META_KEY] = orjson.Fragment(self.client.capabilities)
+        if self.client.log_level is not None:
+            meta[LOG_LEVEL_META_KEY] = self.client.log_level
         return b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":{%s"_meta":%s}}' % (
             number,
             self.method.encode(),
@@ -164,6 +189,8 @@ def answer_of(connection: Connection, result: Span) -> UpstreamAnswer:
     if not isinstance(result.value, dict):
         raise faults.unreadable(connection, "its result is not an object")
     kind = result.value.get("resultType", "complete")
+    if kind == "input_required":
+        return UpstreamAnswer(result.text, is_error=False, asks=_asks(connection, result))
     if kind != "complete":
         raise UpstreamError(
             Reach.ANSWERED,
@@ -173,18 +200,29 @@ def answer_of(connection: Connection, result: Span) -> UpstreamAnswer:
     return UpstreamAnswer(result.text, result.value.get("isError") is True)
 
 
-async def _streamed(
-    connection: Connection, answer: aiohttp.ClientResponse, on_progress: OnProgress | None
-) -> Span:
-    """The result on a stream, its progress passed on before."""
+def _asks(connection: Connection, result: Span) -> Asks:
+    """What the server wants to know (MCP 2026-07-28, "Multi Round-Trip Requests")."""
+    said = members(result.text)
+    requests, state = said.get("inputRequests"), said.get("requestState")
+    fits = requests is None or isinstance(requests.value, dict)
+    if not fits or (requests is None and state is None):
+        raise faults.unreadable(connection, "it asks for input and does not say which")
+    return Asks("{}" if requests is None else requests.text, state.text if state else None)
+
+
+async def _streamed(connection: Connection, answer: aiohttp.ClientResponse, told: Told) -> Span:
+    """The result on a stream; its progress, and what it logs, passed on before."""
     events = EventReader()
     async for chunk in answer.content.iter_any():
         for data in events.feed(chunk):
             message = _message(connection, data)
             if "method" not in message:
                 return _result(connection, message)
-            if on_progress is not None and message["method"].value == "notifications/progress":
-                await _progressed(message.get("params"), on_progress)
+            method = message["method"].value
+            if told.progress is not None and method == "notifications/progress":
+                await _progressed(message.get("params"), told.progress)
+            elif told.log is not None and method == "notifications/message":
+                await _logged(message.get("params"), told.log)
     raise UpstreamError(
         Reach.LOST, f"server `{connection.server}` ended its stream without an answer"
     )
@@ -199,6 +237,11 @@ async def _progressed(params: Span | None, on_progress: OnProgress) -> None:
             total if isinstance(total, int | float) else None,
             message if isinstance(message, str) else None,
         )
+
+
+async def _logged(params: Span | None, on_log: OnLog) -> None:
+    if params is not None and isinstance(params.value, dict):
+        await on_log(params.value.get("level"), params.text)
 
 
 def _message(connection: Connection, data: bytes) -> dict[str, Span]:

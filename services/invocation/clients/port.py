@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from interlock.contracts.catalogue import HttpConnection, Inspection, StdioConnection
+from interlock.contracts.task import NO_CLIENT, Client
 from interlock.contracts.upstream_events import UpstreamList
-from services.invocation.model import CALL
+from services.invocation.model import CALL, Asks
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Told `(progress, total, message)`. It holds up the reading of the answer while it runs."""
@@ -15,6 +16,19 @@ OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 
 Place = tuple[str, str, HttpConnection | StdioConnection]
 """Tenant, server, and where it is."""
+
+OnAsk = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Asked `(method, params)` on the upstream's behalf; gives the client's result, or `AskRefused`."""
+OnLog = Callable[[object, str], Awaitable[None]]
+"""Told `(level, params)`: the severity, and all of the log message as JSON text."""
+
+
+class AskRefused(Exception):
+    """Whoever called cannot be asked that. `detail` is for the upstream."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,15 @@ class UpstreamCall:
     """Sent in `_meta` under `interlock.contracts.upstream.TASK_ID_META`."""
     on_progress: OnProgress | None = None
     method: str = CALL
+    client: Client = NO_CLIENT
+    """Whose capabilities and log level the upstream is told."""
+    given: str | None = None
+    """Answers to what the upstream asked for: the exact JSON text of an object."""
+    request_state: str | None = None
+    """What it wants to be told again with them: exact JSON text."""
+    on_ask: OnAsk | None = None
+    """Of a client that can be asked while the call goes on."""
+    on_log: OnLog | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,8 @@ class UpstreamAnswer:
     """The MCP `CallToolResult` as JSON text; over HTTP 2026-07-28 the exact text received."""
     is_error: bool
     """The tool itself says that it failed (`isError`)."""
+    asks: Asks | None = None
+    """No answer yet: the upstream wants input first, and to be called again with it."""
 
 
 class Reach(StrEnum):

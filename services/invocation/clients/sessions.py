@@ -2,16 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 from mcp.client import ClientSession
 from mcp.client.session import IncomingMessage
-from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, Implementation, Request, ServerNotification
+from mcp.types import (
+    LOG_LEVEL_META_KEY,
+    PARSE_ERROR,
+    ServerNotification,
+)
 from pydantic import TypeAdapter, ValidationError
 
 from interlock.contracts.catalogue import Inspection
@@ -19,8 +24,11 @@ from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import faults
 from services.invocation.clients.carrier import SESSION_ENDED, told_by
+from services.invocation.clients.conversing import Conversing
 from services.invocation.clients.inspecting import inspection_of
+from services.invocation.clients.lean import VERSION as MODERN
 from services.invocation.clients.lean import answer_of
+from services.invocation.clients.line import Line, RawRequest, closed, passing
 from services.invocation.clients.port import (
     Connection,
     OnProgress,
@@ -29,7 +37,6 @@ from services.invocation.clients.port import (
     UpstreamCall,
     UpstreamError,
 )
-from services.invocation.clients.process import Streams
 from services.invocation.clients.text import Span, compact
 from services.invocation.model import CALL
 
@@ -39,22 +46,6 @@ OPEN_SECONDS = 30.0
 """For the start of a process and the handshake."""
 
 
-class Line(Protocol):
-    """What a session talks over."""
-
-    def streams(self) -> AbstractAsyncContextManager[Streams]:
-        """Open until left."""
-        ...
-
-    def last_words(self) -> str:
-        """What there is to say about its end, for the text of an error."""
-        ...
-
-
-class RawRequest(Request[dict[str, Any], str]):
-    """A request as its wire form: the SDK's own types would drop what they do not know."""
-
-
 class Session:
     """One session, shared by all calls under the same connection.
 
@@ -62,18 +53,25 @@ class Session:
     """
 
     def __init__(
-        self, connection: Connection, line: Callable[[Callable[[], None]], Line], *, handshake: bool
+        self,
+        connection: Connection,
+        line: Callable[[Callable[[], None]], Line],
+        *,
+        handshake: bool,
+        capabilities: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._connection = connection
         self._handshake = handshake
+        self.capabilities = capabilities
+        self._level: str | None = None
         self._over = asyncio.Event()
         self._retired = False
         self._gone = asyncio.Event()
         self._hearing: set[Callable[[ServerNotification], None]] = set()
         self._line = line(self.end)
-        self._ready: asyncio.Future[ClientSession] = loop.create_future()
+        self._ready: asyncio.Future[Conversing] = loop.create_future()
         self._task = loop.create_task(self._own(), name=f"session {connection.server}")
         self._task.add_done_callback(self._left)
         self.in_flight = 0
@@ -89,7 +87,7 @@ class Session:
         """Whether all of it is closed."""
         return self._task.done()
 
-    async def opened(self) -> ClientSession:
+    async def opened(self) -> Conversing:
         """The SDK's session once it can be used. `UpstreamError` or `Refused` if it cannot."""
         return await asyncio.shield(self._ready)
 
@@ -101,9 +99,39 @@ class Session:
         given = json.loads(request.arguments)
         if request.method == CALL:
             given = {"name": request.tool, "arguments": given}
+        if request.given is not None:
+            given["inputResponses"] = json.loads(request.given)
+        if request.request_state is not None:
+            given["requestState"] = json.loads(request.request_state)
         params = {**given, "_meta": meta}
         result = await self._request(request.method, params, request.on_progress)
         return answer_of(self._connection, Span(result, compact(result)))
+
+    async def call_alone(self, request: UpstreamCall) -> UpstreamAnswer:
+        """Call once; all that the server asks and logs meanwhile belongs to this call."""
+        client = await self.opened()
+        client.on_ask, client.on_log = request.on_ask, request.on_log
+        level = request.client.log_level
+        try:
+            if (client.protocol_version or "") >= MODERN:
+                meta = {**request.meta} | ({LOG_LEVEL_META_KEY: level} if level else {})
+                return await self.call(replace(request, meta=meta))
+            await self._log_from(client, level)
+            return await self.call(request)
+        finally:
+            client.on_ask = client.on_log = None
+
+    async def _log_from(self, client: Conversing, level: str | None) -> None:
+        """Have the server log from that severity on, where it can be told; many cannot."""
+        can = client.server_capabilities
+        if level is None or level == self._level or can is None or can.logging is None:
+            return
+        try:
+            await self._request("logging/setLevel", {"level": level})
+        except UpstreamError as error:
+            if error.reach is not Reach.ANSWERED:
+                raise error.unsent() from None
+        self._level = level
 
     @contextmanager
     def hearing(self, told: Callable[[ServerNotification], None]) -> Iterator[None]:
@@ -156,10 +184,9 @@ class Session:
 
     async def _own(self) -> None:
         reason: Exception | None = None
-        info = Implementation(name="interlock", version="1")
         async with (
-            self._line.streams() as (reading, writing),
-            ClientSession(reading, writing, client_info=info, message_handler=self._told) as client,
+            self._line.streams() as streams,
+            Conversing(streams, self.capabilities, self._told) as client,
         ):
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
@@ -201,7 +228,7 @@ class Session:
         """Why no session came about: whatever it was, no call was sent."""
         if isinstance(error, Refused | UpstreamError):
             return error
-        if isinstance(error, MCPError) and not _closed(error):
+        if isinstance(error, MCPError) and not closed(error):
             try:
                 return told_by(self._connection, error.code, error.message, error.data).unsent()
             except Refused as refused:
@@ -231,7 +258,7 @@ class Session:
                 result: dict[str, Any] = await client.send_request(
                     RawRequest(method=method, params=params),
                     _RESULT,
-                    progress_callback=None if on_progress is None else _passing(on_progress),
+                    progress_callback=None if on_progress is None else passing(on_progress),
                 )
             except MCPError as error:
                 failed = error
@@ -246,7 +273,7 @@ class Session:
     async def _classified(self, error: MCPError) -> UpstreamError:
         if error.code == PARSE_ERROR and error.message.startswith("Failed to parse"):
             return faults.unreadable(self._connection, "it is no JSON-RPC")
-        if not _closed(error):
+        if not closed(error):
             told = told_by(self._connection, error.code, error.message, error.data)
             if told.reach is Reach.NOT_SENT and told.status == SESSION_ENDED:
                 self.retire()
@@ -270,19 +297,3 @@ class Session:
             self.used = self._clock()
             if self._retired:
                 self.retire()
-
-
-def _passing(on_progress: OnProgress) -> ProgressFnT:
-    async def told(progress: float, total: float | None, message: str | None) -> None:
-        await on_progress(progress, total, message)
-
-    return told
-
-
-def _closed(error: MCPError) -> bool:
-    """Whether it is the SDK that says so: servers use this code for errors of their own too."""
-    return (
-        error.code == CONNECTION_CLOSED
-        and error.data is None
-        and (error.message == "Connection closed" or error.message.startswith("SSE stream"))
-    )

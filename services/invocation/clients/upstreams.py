@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from interlock.contracts.catalogue import HttpConnection, Inspection
@@ -11,7 +12,8 @@ from services.invocation.clients.dial import open_pool
 from services.invocation.clients.inspecting import inspection_of
 from services.invocation.clients.lean import VERSION, LeanClient
 from services.invocation.clients.listening import HttpListener, listen_in_session
-from services.invocation.clients.pool import Sessions
+from services.invocation.clients.patience import Patience
+from services.invocation.clients.pool import Sessions, needs_own
 from services.invocation.clients.port import (
     Connection,
     Hear,
@@ -52,7 +54,13 @@ class Upstreams:
         """As the port says."""
         connection, sent = request.connection, False
         try:
-            async with asyncio.timeout(request.timeout):
+            async with Patience(request.timeout) as patience:
+                if request.on_ask is not None:
+                    request = replace(request, on_ask=patience.spared(request.on_ask))
+                if needs_own(request) and not await self._is_modern(connection, request.timeout):
+                    async with self._sessions.lent(connection, request) as own:
+                        sent = True
+                        return await own.call_alone(request)
                 client = await self._client(connection, request.timeout)
                 sent = True
                 return await client.call(request)
@@ -108,15 +116,20 @@ class Upstreams:
         await self._http.close()
 
     async def _client(self, connection: Connection, seconds: float) -> LeanClient | Session:
+        modern = await self._is_modern(connection, seconds)
+        return self._lean if modern else await self._session(connection)
+
+    async def _is_modern(self, connection: Connection, seconds: float) -> bool:
+        """Whether it is an HTTP server that speaks MCP 2026-07-28."""
         if not isinstance(connection.at, HttpConnection):
-            return await self._session(connection)
+            return False
         modern = self._modern.get(connection.place)
         if modern is None:
             modern = await self._lean.discover(connection, seconds) is not None
             if not modern:
                 await self._session(connection)
             self._modern[connection.place] = modern
-        return self._lean if modern else await self._session(connection)
+        return modern
 
     async def _session(self, connection: Connection) -> Session:
         session = self._sessions.session(connection)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from interlock.bus import Bus, Raw, Stamp
 from interlock.contracts.catalogue import ServerRecord
-from interlock.contracts.outcomes import TaskCancelled, TaskFailed, TaskSucceeded
+from interlock.contracts.outcomes import TaskCancelled, TaskDenied, TaskFailed, TaskSucceeded
 from interlock.contracts.task import Principal, PrincipalKind, Task, TaskEvent, TaskState
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS, StateReader
 from interlock.telemetry.metrics import Metrics
@@ -80,6 +80,8 @@ def ended_as(outcome: Outcome) -> TaskState:
         return TaskState.SUCCEEDED
     if isinstance(outcome, TaskFailed):
         return TaskState.FAILED
+    if isinstance(outcome, TaskDenied):
+        return TaskState.DENIED
     return TaskState.CANCELLED if isinstance(outcome, TaskCancelled) else TaskState.UNKNOWN
 
 

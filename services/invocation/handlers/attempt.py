@@ -3,27 +3,31 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from time import perf_counter
 
 import structlog
 from opentelemetry.trace import SpanKind
 
-from interlock.bus import Raw
 from interlock.contracts.outcomes import TaskProgressed, TaskStarted
 from interlock.contracts.task import TaskKind
 from interlock.errors import Refused
 from interlock.telemetry.traces import traceparent_of
+from services.invocation import decide
 from services.invocation.clients import (
     Connection,
     OnProgress,
+    Patience,
     Reach,
     UpstreamCall,
     UpstreamError,
 )
 from services.invocation.handlers.around import Around
+from services.invocation.handlers.asking import Asking
 from services.invocation.handlers.ends import Ends
-from services.invocation.model import Call, Control, How, Job, Try
+from services.invocation.handlers.holding import Holding
+from services.invocation.handlers.room import Room
+from services.invocation.model import Call, How, Job, Try
 
 log = structlog.get_logger()
 STARTED_SECONDS = 0.02
@@ -37,47 +41,14 @@ GRACE_SECONDS = 5.0
 """Beyond its timeout, for a client to give up by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """How a job came into our hands."""
-
-    since: float
-    """When its claim began, on the loop's clock."""
-    kept: "asyncio.Future[bool] | None" = None
-    """Whether the claim would survive a power cut, as soon as that is known; None: it would."""
-
-
-@dataclass(eq=False)
-class Holding:
-    """A job in hand."""
-
-    job: Job
-    claim: Claim
-    control: Control | None = None
-    interrupted: bool = False
-    """The service stops and can wait no longer."""
-    call: "asyncio.Future[Try] | None" = None
-    begun: bool = False
-    """The call has got as far as its client."""
-    untold: list[Raw] = field(default_factory=list)
-    """What is told with its end at the latest."""
-
-    def stop(self, control: Control | None) -> None:
-        """Let the call go; with a control for somebody's sake, without one for the service's."""
-        if control is None:
-            self.interrupted = True
-        else:
-            self.control = control
-        if self.call is not None:
-            self.call.cancel()
-
-
 class Attempts:
     """Makes calls."""
 
-    def __init__(self, around: Around, ends: Ends) -> None:
+    def __init__(self, around: Around, ends: Ends, room: Room) -> None:
         self._around = around
         self._ends = ends
+        self._asking = Asking(around, ends, room)
+        self.ask_again = self._asking.ask_again
 
     async def make(self, holding: Holding, call: Call) -> tuple[Try, float]:
         """How the attempt ended, and its seconds. Raises nothing but its own cancellation."""
@@ -113,14 +84,18 @@ class Attempts:
     async def _call(self, holding: Holding, call: Call, traceparent: str | None) -> Try:
         holding.begun, task = True, holding.job.task
         connection = Connection(task.tenant, task.server, call.connection)
-        async with asyncio.timeout(call.timeout + GRACE_SECONDS):
+        async with Patience(call.timeout + GRACE_SECONDS) as patience:
             try:
                 if task.kind is TaskKind.INSPECT:
                     found = await self._around.upstream.inspect(connection, call.timeout)
                     return Try(How.ANSWERED, result=found.model_dump_json())
-                answer = await self._around.upstream.call(
-                    self._request(holding, call, connection, traceparent)
-                )
+                request = self._request(holding, call, connection, traceparent)
+                if request.on_ask is not None:
+                    left = (task.deadline - self._around.now()).total_seconds()
+                    request = replace(request, on_ask=patience.spared(request.on_ask, left))
+                answer = await self._around.upstream.call(request)
+                if answer.asks is not None:
+                    return Try(How.ASKED, asks=answer.asks)
                 return Try(How.ANSWERED, result=answer.result, is_error=answer.is_error)
             except UpstreamError as error:
                 return _tried(error)
@@ -131,16 +106,22 @@ class Attempts:
         self, holding: Holding, call: Call, connection: Connection, traceparent: str | None
     ) -> UpstreamCall:
         assert call.target is not None, "only an inspection has none"
+        job = holding.job
         return UpstreamCall(
             connection=connection,
             tool=call.target.name,
             method=call.target.method,
-            arguments=holding.job.arguments,
+            arguments=job.arguments,
             timeout=call.timeout,
             definition=call.definition,
             meta={"traceparent": traceparent} if traceparent else {},
-            task_id=holding.job.task.id,
+            task_id=job.task.id,
             on_progress=self._progress(holding),
+            client=decide.told_upstream(job.client),
+            given=job.given,
+            request_state=job.request_state,
+            on_ask=self._asking.questions(holding) if decide.askable(job.client) else None,
+            on_log=None if job.client.log_level is None else self._asking.log(holding),
         )
 
     # -- what is told on the way ----------------------------------------------------------------
@@ -158,13 +139,14 @@ class Attempts:
     def _progress(self, holding: Holding) -> OnProgress:
         """Reports progress: a few at once, then one in `PROGRESS_SECONDS`."""
         loop = asyncio.get_running_loop()
-        job, seq, due = holding.job, 0, 0.0
+        told, due = 0, 0.0
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
-            nonlocal seq, due
-            if seq >= PROGRESS_AT_ONCE and loop.time() < due:
+            nonlocal told, due
+            if told >= PROGRESS_AT_ONCE and loop.time() < due:
                 return
-            seq, due = seq + 1, loop.time() + PROGRESS_SECONDS
+            told, due = told + 1, loop.time() + PROGRESS_SECONDS
+            job, seq = holding.job, holding.number()
             fact = TaskProgressed(
                 task=job.task,
                 attempt=job.attempt,

@@ -9,12 +9,13 @@ from typing import Any
 import structlog
 
 from interlock.bus import Raw
-from interlock.contracts.outcomes import Attempt, TaskCancelled, TaskSettled
+from interlock.contracts.outcomes import TaskDenied, TaskInputRequired, TaskLogged, TaskSettled
 from interlock.errors import Unavailable
+from services.invocation import decide
 from services.invocation.handlers.around import Around, ended_as
 from services.invocation.handlers.combine import Combined
-from services.invocation.model import Again, Job, Outcome
-from services.invocation.store import Back, End, Late, Told, Write, Written
+from services.invocation.model import Again, Job, Outcome, Wait
+from services.invocation.store import Back, End, Late, Pause, Question, Told, Write, Written
 
 log = structlog.get_logger()
 MOST = 256
@@ -56,7 +57,7 @@ class Ends:
     def end(self, job: Job, outcome: Outcome, late: TaskSettled | None = None) -> End:
         """The end of a job; `late` is what the same answer says should its lease be lost."""
         raw = self._around.state(job, outcome)
-        attempts: tuple[Attempt, ...] = outcome.attempts
+        attempts = job.attempts if isinstance(outcome, TaskDenied) else outcome.attempts
         return End(
             job=job,
             ended_as=ended_as(outcome),
@@ -79,10 +80,34 @@ class Ends:
         """Let others make the call that was not made, unless somebody cancelled the task."""
         control = (await self.keep(self.unused(job))).control
         if control is not None:
-            cancelled = TaskCancelled(
-                task=job.task, by=control.by, reason=control.reason, attempts=job.attempts
-            )
-            await self.conclude(self.end(job, cancelled))
+            outcome = decide.stopped(job.task, control, job.attempts)
+            await self.conclude(self.end(job, outcome))
+
+    async def pause(self, job: Job, wait: Wait, seq: int, before: Sequence[Raw] = ()) -> Written:
+        """Let the row wait for input, and ask for it."""
+        raw = self._question(job, wait.asks.requests, seq)
+        write = Pause(job, wait.asks, raw, wait.attempts, self._around.now())
+        return await self._asked(write, before)
+
+    async def ask(self, job: Job, requests: str, seq: int, before: Sequence[Raw] = ()) -> Written:
+        """Ask for input of a call that goes on."""
+        raw = self._question(job, requests, seq)
+        return await self._asked(Question(job, requests, raw, self._around.now()), before)
+
+    def logged(self, job: Job, entry: str, seq: int, before: Sequence[Raw] = ()) -> None:
+        """Pass on what the upstream logged."""
+        fact = TaskLogged(task=job.task, attempt=job.attempt, seq=seq, entry=entry)
+        self.aside([*before, self._around.state(job, fact, seq)])
+
+    def _question(self, job: Job, requests: str, seq: int) -> Raw:
+        fact = TaskInputRequired(task=job.task, attempt=job.attempt, seq=seq, requests=requests)
+        return self._around.state(job, fact, seq)
+
+    async def _asked(self, write: Pause | Question, before: Sequence[Raw]) -> Written:
+        written = await self.keep(write)
+        if written.done:
+            self.aside([*before, write.raw], Told(write.job.lease.key, asked=write.raw.id))
+        return written
 
     # -- telling --------------------------------------------------------------------------------
 

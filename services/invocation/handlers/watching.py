@@ -10,7 +10,7 @@ from services.invocation.decide import Pulse
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.ends import MOST, Ends
 from services.invocation.handlers.worker import Worker
-from services.invocation.model import Again, Control, How, Job, Lease, Outcome, Terms, Try
+from services.invocation.model import Again, Control, How, Job, Lease, Outcome, Terms, Try, Wait
 
 log = structlog.get_logger()
 
@@ -79,7 +79,9 @@ class Watching:
             control=control,
         )
         lost = Try(How.LOST, "the process that made the call is gone")
-        return decide.after(job, lost, (now - job.claimed_at).total_seconds(), terms, now)
+        found = decide.after(job, lost, (now - job.claimed_at).total_seconds(), terms, now)
+        assert not isinstance(found, Wait), "who is gone asks nothing"
+        return found
 
     async def deadlines(self) -> None:
         """End what nobody claimed in time."""

@@ -5,25 +5,26 @@ from collections.abc import Iterable
 
 import structlog
 
+from interlock.contracts.task import Task
 from interlock.errors import Unavailable
 from services.invocation import decide
-from services.invocation.handlers.around import Around, itself
-from services.invocation.handlers.attempt import Attempts, Claim, Holding
+from services.invocation.handlers.around import Around
+from services.invocation.handlers.attempt import Attempts
 from services.invocation.handlers.ends import Ends
+from services.invocation.handlers.holding import Claim, Holding
+from services.invocation.handlers.results import Results
 from services.invocation.handlers.room import Room
 from services.invocation.model import (
-    Again,
     Call,
     Control,
     How,
     Job,
     Lease,
-    Terms,
     Try,
     Unfit,
     Upstream,
 )
-from services.invocation.store import Wanted, Written
+from services.invocation.store import Wanted
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
@@ -40,12 +41,13 @@ class Worker:
     def __init__(self, around: Around, ends: Ends) -> None:
         self._around = around
         self._ends = ends
-        self._attempts = Attempts(around, ends)
+        self.room = Room(around.limits)
+        self._attempts = Attempts(around, ends, self.room)
+        self._results = Results(around, ends, self.room)
         self._held: dict[Lease, Holding] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[Lease] = set()
         self._claiming: asyncio.Future[bool] | None = None
-        self.room = Room(around.limits)
         self._used = False
         self._stopping = False
 
@@ -176,36 +178,11 @@ class Worker:
         else:
             tried, seconds = await self._attempts.make(holding, call)
         tried = decide.bounded(tried, self._around.limits)
-        written = await self._write(holding, call, tried, seconds)
+        written = await self._results.write(holding, call, tried, seconds)
         if written.control is not None:
             holding.control = written.control
-            await self._write(holding, call, tried, seconds)
+            await self._results.write(holding, call, tried, seconds)
         self._begun.discard(job.lease)
-
-    async def _write(self, holding: Holding, call: Call, tried: Try, seconds: float) -> Written:
-        around, job = self._around, holding.job
-        terms = Terms(
-            repeatable=call.repeatable,
-            most_attempts=around.limits.attempts,
-            pause=decide.pause(job.attempt, around.chance(), around.limits),
-            control=holding.control,
-        )
-        follows = decide.after(job, tried, seconds, terms, around.now())
-        if isinstance(follows, Again):
-            return await self._again(holding, follows)
-        late = None  # what may be repeated is never given up as unknown
-        if not call.repeatable:
-            late = decide.settlement(job.task, tried, itself(job.task.tenant))
-        untold, holding.untold = holding.untold, []
-        return await self._ends.conclude(self._ends.end(job, follows, late), untold)
-
-    async def _again(self, holding: Holding, again: Again) -> Written:
-        written = await self._ends.keep(self._ends.back(holding.job, again))
-        if written.done:
-            self._ends.aside(holding.untold)
-            pause = (again.not_before - self._around.now()).total_seconds()
-            asyncio.get_running_loop().call_later(pause, self.room.expect, holding.job.upstream)
-        return written
 
     # -- heartbeat and controls -----------------------------------------------------------------
 
@@ -222,17 +199,31 @@ class Worker:
         self._used = False
         try:
             controls = await self._around.journal.beat(self._around.owner)
+            asking = any(holding.asks for holding in self._held.values())
+            answers = await self._around.journal.answered(self._around.owner) if asking else {}
         except Unavailable as error:
             log.warning("heartbeat.missed", why=error.detail)
             return
         for lease, control in controls.items():
             self.stop(lease, control)
+        for lease, (task, given) in answers.items():
+            self.give(lease, task, given)
 
     def stop(self, lease: Lease, control: Control) -> None:
         """Stop a task, if it is in hand here and was not told before."""
         holding = self._held.get(lease)
         if holding is not None and holding.control is None:
             holding.stop(control)
+
+    def give(self, lease: Lease, task: Task, given: str) -> None:
+        """Input for a call that is in hand here, if it was not given before."""
+        holding = self._held.get(lease)
+        if holding is not None and task.round > holding.job.task.round:
+            holding.answer(task, given)
+            if holding.asks:
+                again = asyncio.create_task(self._attempts.ask_again(holding))
+                self._tasks.add(again)
+                again.add_done_callback(self._ended)
 
     # -- stopping -------------------------------------------------------------------------------
 

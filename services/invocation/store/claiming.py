@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from interlock.contracts.ids import TaskId
+from interlock.contracts.task import Task
 from interlock.storage.statements import insert_or
 from services.invocation.decide import choose
 from services.invocation.model import Control, Job, Lease, State, Upstream
@@ -131,6 +132,16 @@ def beat(connection: Connection, owner: str) -> dict[Lease, Control]:
     )
     controls = {lease_of(row): control_of(row.control) for row in rows}
     return {lease: control for lease, control in controls.items() if control is not None}
+
+
+def answered(connection: Connection, owner: str) -> dict[Lease, tuple[Task, str]]:
+    """Of the owner's calls that wait for input, those that were given some: header and answers."""
+    rows = connection.execute(
+        select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.header, JOURNAL.c.answers).where(
+            IS_CLAIMED, JOURNAL.c.owner == owner, JOURNAL.c.answers.is_not(None)
+        )
+    )
+    return {lease_of(row): (Task.model_validate_json(row.header), row.answers) for row in rows}
 
 
 def retire(connection: Connection, owner: str) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from interlock.bus import Raw
+from interlock.contracts.task import Task
 from interlock.storage.database import Database
-from services.invocation.model import Control, Job, Key, Lease, State
-from services.invocation.store import claiming, looking, writing
+from services.invocation.model import Control, Job, Key, Lease, Round, State
+from services.invocation.store import claiming, looking, rounds, writing
 from services.invocation.store.claiming import Claimed, Wanted
 from services.invocation.store.looking import Page, Waiting
+from services.invocation.store.rounds import Taken
 from services.invocation.store.rows import Entry, Known
 from services.invocation.store.writing import Late, Told, Write, Written
 
@@ -55,6 +57,19 @@ class Journal:
         """Show life; the leases of `owner` that are to be stopped."""
         return await self._database.quick(lambda c: claiming.beat(c, owner))
 
+    async def answered(self, owner: str) -> dict[Lease, tuple[Task, str]]:
+        """Answers for calls of `owner` that wait for some, each with its round's header."""
+        return await self._database.read(lambda c: claiming.answered(c, owner))
+
+    async def find(self, key: Key) -> Known | None:
+        """The row of a task."""
+        found = await self._database.read(lambda c: writing.find(c, {key}))
+        return found.get(key)
+
+    async def give(self, given: Round, now: datetime) -> tuple[Taken, Known | None]:
+        """Take input in, once; and the row as it was before."""
+        return await self._database.quick(lambda c: rounds.give(c, given, now))
+
     async def retire(self, owner: str) -> None:
         """`owner` is gone for good."""
         await self._database.run(lambda c: claiming.retire(c, owner))
@@ -68,11 +83,11 @@ class Journal:
         return await self._database.read(lambda c: claiming.leased(c, lease))
 
     async def overdue(self, now: datetime, limit: int) -> list[Job]:
-        """Ready rows past their deadline."""
+        """Rows past their deadline that nobody holds."""
         return await self._database.read(lambda c: looking.overdue(c, now, limit))
 
     async def unpublished(self, before: datetime, limit: int) -> list[tuple[Told, tuple[Raw, ...]]]:
-        """What ended before that moment and has yet to go out."""
+        """What ended, or asks for input, since before that moment and has yet to go out."""
         return await self._database.read(lambda c: looking.unpublished(c, before, limit))
 
     async def waiting(self) -> Waiting:

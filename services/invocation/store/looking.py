@@ -9,10 +9,26 @@ from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt
 from interlock.contracts.task import Task, TaskState
+from interlock.contracts.topics import Topic
 from services.invocation.model import Job, Key, State
 from services.invocation.store.rows import AnyRow, attempts_of, job_of, told
-from services.invocation.store.tables import IS_CLAIMED, IS_ENDED, IS_READY, JOURNAL, KEY, WORKERS
+from services.invocation.store.tables import (
+    IS_CLAIMED,
+    IS_ENDED,
+    IS_READY,
+    IS_WAITING,
+    JOURNAL,
+    KEY,
+    WORKERS,
+)
 from services.invocation.store.writing import Told
+
+STATES = {
+    State.READY: IS_READY,
+    State.CLAIMED: IS_CLAIMED,
+    State.WAITING: IS_WAITING,
+    State.ENDED: IS_ENDED,
+}
 
 
 @dataclass(frozen=True)
@@ -44,15 +60,21 @@ class Waiting:
 
 
 def overdue(connection: Connection, now: datetime, limit: int) -> list[Job]:
-    """Tasks that nobody claimed before their deadline."""
-    statement = select(JOURNAL).where(IS_READY, JOURNAL.c.deadline <= now).limit(limit)
-    return [job_of(row) for row in connection.execute(statement)]
+    """Tasks that nobody claimed, or gave input to, before their deadline."""
+    rows = [
+        row
+        for state in (IS_READY, IS_WAITING)
+        for row in connection.execute(
+            select(JOURNAL).where(state, JOURNAL.c.deadline <= now).limit(limit)
+        )
+    ]
+    return [job_of(row) for row in rows]
 
 
 def unpublished(
     connection: Connection, before: datetime, limit: int
 ) -> list[tuple[Told, tuple[Raw, ...]]]:
-    """Messages of tasks that ended before that moment and have yet to go out."""
+    """Messages of tasks that ended, or asked, before that moment and have yet to go out."""
     rows = connection.execute(
         select(
             *KEY,
@@ -66,8 +88,27 @@ def unpublished(
         .order_by(JOURNAL.c.ended_at)
         .limit(limit)
     )
-    return [
+    ended = [
         (Told((row.tenant, row.task_id), row.settled_as is not None), told(row)) for row in rows
+    ]
+    return ended or _questions(connection, before, limit)
+
+
+def _questions(
+    connection: Connection, before: datetime, limit: int
+) -> list[tuple[Told, tuple[Raw, ...]]]:
+    rows = connection.execute(
+        select(*KEY, JOURNAL.c.untold_id, JOURNAL.c.untold_attributes, JOURNAL.c.untold_body)
+        .where(JOURNAL.c.untold_at.is_not(None), JOURNAL.c.untold_at <= before)
+        .order_by(JOURNAL.c.untold_at)
+        .limit(limit)
+    )
+    return [
+        (
+            Told((row.tenant, row.task_id), asked=row.untold_id),
+            (Raw(Topic.TASK_EVENTS, row.untold_attributes, row.untold_body),),
+        )
+        for row in rows
     ]
 
 
@@ -103,7 +144,7 @@ def page(connection: Connection, tenant: str, state: State | None, limit: int) -
     """A tenant's tasks, newest first."""
     of: list[ColumnElement[bool]] = [JOURNAL.c.tenant == tenant, JOURNAL.c.arguments.is_not(None)]
     if state is not None:
-        of.append({State.READY: IS_READY, State.CLAIMED: IS_CLAIMED, State.ENDED: IS_ENDED}[state])
+        of.append(STATES[state])
     statement = (
         select(JOURNAL)
         .where(*of)

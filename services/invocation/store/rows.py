@@ -11,7 +11,8 @@ from sqlalchemy import Row
 from interlock.bus import Raw
 from interlock.contracts.ids import Digest, EventId, TaskId
 from interlock.contracts.outcomes import Attempt
-from interlock.contracts.task import Principal, Task, TaskState
+from interlock.contracts.requests import InputDenied
+from interlock.contracts.task import NO_CLIENT, Client, Principal, Task, TaskState
 from interlock.contracts.topics import Topic
 from services.invocation.model import Control, Job, Key, Lease, State, Upstream
 
@@ -24,6 +25,7 @@ class _Control(BaseModel):
 
     by: Principal
     reason: str
+    denied: InputDenied | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Entry:
     tool_digest: Digest | None = None
     cause: EventId | None = None
     traceparent: str | None = None
+    client: Client = NO_CLIENT
     owner: str | None = None
     """Who claims it in the same transaction."""
     ended_as: TaskState | None = None
@@ -86,6 +89,7 @@ def values(entry: Entry) -> dict[str, Any]:
         "round": entry.task.round,
         "digest": entry.task.request_digest,
         "arguments": entry.arguments,
+        "client": client_text(entry.client),
         "tool_digest": entry.tool_digest,
         "cause": entry.cause,
         "traceparent": entry.traceparent,
@@ -126,6 +130,7 @@ def claimed_job(entry: Entry) -> Job:
         attempts=(),
         accepted_at=entry.at,
         claimed_at=entry.at,
+        client=entry.client,
     )
 
 
@@ -142,6 +147,9 @@ def job_of(row: AnyRow) -> Job:
         attempts=attempts_of(row.attempts),
         accepted_at=row.accepted_at,
         claimed_at=row.claimed_at or row.accepted_at,
+        client=client_of(row.client),
+        given=row.given,
+        request_state=row.request_state,
     )
 
 
@@ -184,8 +192,17 @@ def control_of(text: str | None) -> Control | None:
     if text is None:
         return None
     read = _Control.model_validate_json(text)
-    return Control(read.by, read.reason)
+    return Control(read.by, read.reason, read.denied)
 
 
 def control_text(control: Control) -> str:
-    return _Control(by=control.by, reason=control.reason).model_dump_json()
+    kept = _Control(by=control.by, reason=control.reason, denied=control.denied)
+    return kept.model_dump_json()
+
+
+def client_of(text: str | None) -> Client:
+    return NO_CLIENT if text is None else Client.model_validate_json(text)
+
+
+def client_text(client: Client) -> str | None:
+    return None if client == NO_CLIENT else client.model_dump_json()

@@ -49,6 +49,15 @@ JOURNAL = Table(
     Column("settlement_attributes", JsonText),
     Column("settlement_body", LargeBinary),
     Column("published_at", UtcDateTime),
+    Column("client", Text),
+    Column("given", Text),
+    Column("request_state", Text),
+    Column("asked", Text),
+    Column("answers", Text),
+    Column("untold_id", String),
+    Column("untold_at", UtcDateTime),
+    Column("untold_attributes", JsonText),
+    Column("untold_body", LargeBinary),
     Index(
         "journal_ready",
         "not_before",
@@ -67,10 +76,25 @@ JOURNAL = Table(
         sqlite_where=text("state = 'ended' AND published_at IS NULL"),
         postgresql_where=text("state = 'ended' AND published_at IS NULL"),
     ),
+    Index(
+        "journal_waiting",
+        "deadline",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "journal_untold",
+        "untold_at",
+        sqlite_where=text("untold_at IS NOT NULL"),
+        postgresql_where=text("untold_at IS NOT NULL"),
+    ),
     Index("journal_by_time", "tenant", "accepted_at"),
 )
 """One row per task. `arguments` is null where no authorization has arrived: the row only keeps it
-from ever running. `published_at` is null while an outcome or settlement has yet to go out."""
+from ever running. `published_at` is null while an outcome or settlement has yet to go out.
+`asked` is what the upstream wants to know, until it was answered; `given` are answers for the call
+that is made next, with its `request_state`, and `answers` those for a call that is under way.
+`untold_…` is the message that asks, until it is on the bus."""
 
 WORKERS = Table(
     "workers",
@@ -103,4 +127,5 @@ HEARD = Table(
 KEY = (JOURNAL.c.tenant, JOURNAL.c.task_id)
 IS_READY = JOURNAL.c.state == literal_column(f"'{State.READY}'")
 IS_CLAIMED = JOURNAL.c.state == literal_column(f"'{State.CLAIMED}'")
+IS_WAITING = JOURNAL.c.state == literal_column(f"'{State.WAITING}'")
 IS_ENDED = JOURNAL.c.state == literal_column(f"'{State.ENDED}'")

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     bindparam,
+    or_,
     select,
     tuple_,
     update,
@@ -18,7 +19,7 @@ from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt, Settlement
 from interlock.contracts.task import TaskState
 from interlock.storage.hot import Hot, InsertNew
-from services.invocation.model import Control, Job, Key, Lease, State
+from services.invocation.model import Asks, Control, Job, Key, Lease, State
 from services.invocation.store.rows import (
     Entry,
     Known,
@@ -29,7 +30,14 @@ from services.invocation.store.rows import (
     outcome_columns,
     values,
 )
-from services.invocation.store.tables import IS_CLAIMED, IS_ENDED, IS_READY, JOURNAL, KEY
+from services.invocation.store.tables import (
+    IS_CLAIMED,
+    IS_ENDED,
+    IS_READY,
+    IS_WAITING,
+    JOURNAL,
+    KEY,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,28 @@ class Back:
     not_before: datetime
 
 
-Write = End | Back
+@dataclass(frozen=True)
+class Pause:
+    """The row waits for input, and the message that asks for it."""
+
+    job: Job
+    asks: Asks
+    raw: Raw
+    attempts: tuple[Attempt, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call that goes on wants to know something; the message says all that it wants to know."""
+
+    job: Job
+    requests: str
+    raw: Raw
+    at: datetime
+
+
+Write = End | Back | Pause | Question
 
 
 @dataclass(frozen=True)
@@ -82,8 +111,10 @@ class Told:
     """A row whose messages are on the bus."""
 
     key: Key
-    settled: bool
+    settled: bool = False
     """Its settlement among them."""
+    asked: str | None = None
+    """The id of the one that asks for input, where it is that one and no end."""
 
 
 def insert_entries(connection: Connection, entries: Sequence[Entry]) -> list[Known | None]:
@@ -126,9 +157,17 @@ def _leave_control(connection: Connection, entry: Entry, there: Known) -> None:
 
 def write_all(connection: Connection, writes: Sequence[Write]) -> list[Written]:
     """All of them."""
-    return [
-        _end(connection, one) if isinstance(one, End) else _back(connection, one) for one in writes
-    ]
+    return [_write(connection, one) for one in writes]
+
+
+def _write(connection: Connection, write: Write) -> Written:
+    if isinstance(write, End):
+        return _end(connection, write)
+    lease = write.job.lease
+    changes = _changes(write)
+    if connection.execute(_HELD_FREELY, _named(lease) | changes).rowcount == 1:
+        return Written(done=True)
+    return Written(control=control_of(connection.execute(_CONTROL, _named(lease)).scalar()))
 
 
 def _end(connection: Connection, end: End) -> Written:
@@ -148,18 +187,38 @@ def _end(connection: Connection, end: End) -> Written:
     return Written()
 
 
-def _back(connection: Connection, back: Back) -> Written:
-    lease = back.job.lease
-    ready = {
-        "state": State.READY.value,
+def _changes(write: Back | Pause | Question) -> dict[str, Any]:
+    if isinstance(write, Back):
+        return {
+            "state": State.READY.value,
+            "owner": None,
+            "attempt": write.attempt,
+            "attempts": attempts_text(write.attempts),
+            "not_before": write.not_before,
+            "asked": None,
+            "answers": None,
+        }
+    if isinstance(write, Question):
+        return {"asked": write.requests, "answers": None, **untold(write.raw, write.at)}
+    return {
+        "state": State.WAITING.value,
         "owner": None,
-        "attempt": back.attempt,
-        "attempts": attempts_text(back.attempts),
-        "not_before": back.not_before,
+        "attempts": attempts_text(write.attempts),
+        "given": None,
+        "request_state": write.asks.request_state,
+        "asked": write.asks.requests,
+        "answers": None,
+        **untold(write.raw, write.at),
     }
-    if connection.execute(_HELD_FREELY, _named(lease) | ready).rowcount == 1:
-        return Written(done=True)
-    return Written(control=control_of(connection.execute(_CONTROL, _named(lease)).scalar()))
+
+
+def untold(raw: Raw | None, at: datetime) -> dict[str, Any]:
+    """The columns of a message that asks for input and has yet to go out."""
+    return {
+        "untold_id": raw.id if raw else None,
+        "untold_at": at if raw else None,
+        **outcome_columns("untold", raw),
+    }
 
 
 def _named(lease: Lease) -> dict[str, Any]:
@@ -186,7 +245,7 @@ _OWNED = (*_ROW, IS_CLAIMED, JOURNAL.c.owner == bindparam("its_owner"))
 # Built once: putting a statement together costs more than running it.
 _HELD = update(JOURNAL).where(*_OWNED)
 _HELD_FREELY = _HELD.where(JOURNAL.c.control.is_(None))
-_HELD_BY_NOBODY = update(JOURNAL).where(*_ROW, IS_READY)
+_HELD_BY_NOBODY = update(JOURNAL).where(*_ROW, or_(IS_READY, IS_WAITING))
 _END, _END_OF_NOBODY_S = Hot(_HELD), Hot(_HELD_BY_NOBODY)
 _CONTROL = select(JOURNAL.c.control).where(*_OWNED)
 
@@ -216,9 +275,16 @@ def mark_published(connection: Connection, told: Sequence[Told], now: datetime) 
         rows = [
             {"its_tenant": one.key[0], "its_task_id": one.key[1], "published_at": now}
             for one in told
-            if one.settled is settled
+            if one.settled is settled and one.asked is None
         ]
         statement.run(connection, rows)
+    for one in told:
+        if one.asked is not None:
+            connection.execute(
+                update(JOURNAL)
+                .where(*_is(one.key), JOURNAL.c.untold_id == one.asked)
+                .values(untold(None, now))
+            )
 
 
 _WENT = Hot(update(JOURNAL).where(*_ROW[:2], JOURNAL.c.settled_as.is_(None)))

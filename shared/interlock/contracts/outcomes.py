@@ -16,7 +16,8 @@ class Attempt(Model):
     started_at: datetime
     seconds: float
     outcome: str
-    """`answered`, or why there was no answer: `not_sent`, `lost`, `error`."""
+    """`answered`, or why there was no answer: `not_sent`, `lost`, `error`; `asked`: the upstream
+    wanted input first."""
     detail: str = ""
 
 

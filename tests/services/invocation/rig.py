@@ -25,12 +25,22 @@ from interlock.contracts.catalogue import (
 from interlock.contracts.message import Fact
 from interlock.contracts.outcomes import (
     TaskCancelled,
+    TaskDenied,
     TaskFailed,
+    TaskInputRequired,
     TaskSucceeded,
     TaskUnknown,
 )
 from interlock.contracts.requests import CallAuthorized
-from interlock.contracts.task import Task, TaskEvent, TaskKind, digest_of, request_digest
+from interlock.contracts.task import (
+    NO_CLIENT,
+    Client,
+    Task,
+    TaskEvent,
+    TaskKind,
+    digest_of,
+    request_digest,
+)
 from interlock.identity.statements import Grant, Signer, Trust, sign_grant
 from interlock.state import AGENTS, CATALOGUE, REVOCATIONS
 from interlock.state.memory import MemoryState, MemoryStateReader
@@ -62,7 +72,7 @@ PATIENCE = 20.0
 QUICK = Limits(first_pause=0.02, longest_pause=0.05, lease_seconds=0.5)
 EMPTY = digest_of("{}")
 RESULT = '{"content":[{"type":"text","text":"done"}]}'
-ENDS = (TaskSucceeded, TaskFailed, TaskCancelled, TaskUnknown)
+ENDS = (TaskSucceeded, TaskFailed, TaskCancelled, TaskDenied, TaskUnknown)
 
 
 class Clock:
@@ -128,11 +138,24 @@ def authorized(
     arguments: str = build.ARGUMENTS,
     *,
     signer: Signer = POLICY,
-    digest: str | None = None,
+    given: str | None = None,
+    client: Client = NO_CLIENT,
 ) -> CallAuthorized:
     """As policy states it: with a grant for exactly this task."""
     grant = Grant(task=of, policy_version=1, decision_id="d-1", tool_digest=EMPTY)
-    return CallAuthorized(task=of, arguments=arguments, grant=sign_grant(signer, grant))
+    signed = sign_grant(signer, grant)
+    return CallAuthorized(task=of, arguments=arguments, grant=signed, given=given, client=client)
+
+
+def in_round(of: Task, number: int, given: str, arguments: str = build.ARGUMENTS) -> Task:
+    """The header of a task in a later round."""
+    digest = request_digest(of.kind, of.server, of.tool, arguments, given)
+    return of.model_copy(update={"round": number, "request_digest": digest})
+
+
+def granted(of: Task, given: str, number: int = 1, client: Client = NO_CLIENT) -> CallAuthorized:
+    """Input for a task, as policy grants it."""
+    return authorized(in_round(of, number, given), given=given, client=client)
 
 
 async def answering(call: UpstreamCall) -> UpstreamAnswer:
@@ -230,6 +253,11 @@ class Rig:
         async with asyncio.timeout(PATIENCE):
             while not true():  # noqa: ASYNC110 - what the twins hold changes without an event
                 await asyncio.sleep(0.005)
+
+    async def asked(self, times: int = 1, task_id: str = "task-1") -> TaskInputRequired:
+        """The question that a task asks, once it has asked so often."""
+        await self.until(lambda: len(self.stated(TaskInputRequired, task_id)) >= times)
+        return self.stated(TaskInputRequired, task_id)[times - 1]
 
     async def end(self, task_id: str = "task-1") -> TaskEvent:
         """How a task ended; there is one end and one only."""

@@ -16,7 +16,7 @@ from interlock.contracts.task import Task
 from interlock.testing import build
 from services.invocation.clients import MemoryUpstream, UpstreamCall
 from services.invocation.handlers import Watching
-from services.invocation.handlers.attempt import Claim
+from services.invocation.handlers.holding import Claim
 from services.invocation.model import Lease, State
 from services.invocation.store import Wanted
 from tests.services.invocation.rig import RESULT, Opener, Rig, authorized, task

@@ -29,8 +29,9 @@ from services.invocation.clients import (
     UpstreamAnswer,
     UpstreamCall,
 )
-from services.invocation.handlers.attempt import Attempts, Claim, Holding
+from services.invocation.handlers.attempt import Attempts
 from services.invocation.handlers.ends import OWN_SECONDS
+from services.invocation.handlers.holding import Claim, Holding
 from services.invocation.model import Call, How, Limits, State
 from services.invocation.store import Entry, claimed_job
 from tests.services.invocation.rig import (
@@ -322,7 +323,7 @@ async def test_a_call_that_is_stopped_before_its_first_step_was_not_made(opening
     entry = Entry(DISCOUNT, rig.clock(), build.ARGUMENTS, owner=rig.owner)
     holding = Holding(claimed_job(entry), Claim(asyncio.get_running_loop().time()))
     call = Call(server().connection, 5.0, repeatable=False)
-    made = asyncio.create_task(Attempts(rig.around, rig.ends).make(holding, call))
+    made = asyncio.create_task(Attempts(rig.around, rig.ends, rig.worker.room).make(holding, call))
     await asyncio.sleep(0)
     holding.stop(None)
     tried, _ = await made

@@ -14,6 +14,8 @@ ANSWERS = threading.Lock()
 CANCELLED: list[object] = []
 HERE: list[int] = []
 TIDES = threading.Condition()
+ASKED = threading.Condition()
+TOLD: dict[object, Any] = {}
 
 
 def say(message: dict[str, Any]) -> None:
@@ -70,8 +72,19 @@ def announce(arguments: dict[str, Any]) -> Any:
         say({"method": f"notifications/{changed}/list_changed"})
 
 
+def roots(arguments: dict[str, Any]) -> Any:
+    """Asks its client, and answers with what it was told."""
+    with ASKED:
+        number = f"ask-{len(TOLD)}"
+        TOLD[number] = None
+        say({"id": number, "method": "roots/list"})
+        ASKED.wait_for(lambda: TOLD[number] is not None, 20)
+        return TOLD[number]
+
+
 TOOLS = {
-    f.__name__: f for f in (announce, crash, spawn, environ, meet, hang, cancelled, flood, refuse)
+    f.__name__: f
+    for f in (announce, crash, spawn, environ, meet, hang, cancelled, flood, refuse, roots)
 }
 
 
@@ -86,6 +99,11 @@ def call(number: object, params: dict[str, Any]) -> None:
 
 def hear(message: dict[str, Any]) -> None:
     number, params = message.get("id"), message.get("params", {})
+    if "method" not in message:
+        with ASKED:
+            TOLD[number] = message.get("result", message.get("error"))
+            ASKED.notify_all()
+        return
     match message["method"]:
         case "initialize":
             version = params["protocolVersion"]

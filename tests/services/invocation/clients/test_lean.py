@@ -166,7 +166,9 @@ async def test_what_is_no_url_is_refused(upstreams: Upstreams, url: str) -> None
         (http(b"<html>", "200 OK", "Content-Type: text/html"), Reach.LOST, None),
         (http(b'{"jsonrpc":"2.0","id":1}'), Reach.LOST, None),
         (http(b'{"jsonrpc":"2.0","id":1,"result":[]}'), Reach.LOST, None),
-        (result('{"resultType":"input_required","requestState":"x"}'), Reach.ANSWERED, None),
+        (result('{"resultType":"task","taskId":"x"}'), Reach.ANSWERED, None),
+        (result('{"resultType":"input_required"}'), Reach.LOST, None),
+        (result('{"resultType":"input_required","inputRequests":[]}'), Reach.LOST, None),
         (http(b"", "200 OK", "Content-Type: text/event-stream"), Reach.LOST, None),
     ],
 )

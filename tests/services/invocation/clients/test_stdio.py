@@ -79,7 +79,7 @@ async def test_a_server_of_the_handshake_era_is_greeted_as_it_wants(upstreams: U
         "playing",
         "7",
     )
-    assert len(found.tools) == 8
+    assert len(found.tools) == 10
 
 
 async def test_calls_share_one_process_and_do_not_wait_for_each_other(

@@ -19,14 +19,19 @@ from interlock.contracts.ids import Digest, EventId, TaskId
 from interlock.contracts.outcomes import (
     Attempt,
     TaskCancelled,
+    TaskDenied,
     TaskFailed,
     TaskSucceeded,
     TaskUnknown,
 )
-from interlock.contracts.task import Principal, Task, digest_of
+from interlock.contracts.requests import InputDenied
+from interlock.contracts.task import NO_CLIENT, Client, Principal, Task, digest_of
 from interlock.contracts.upstream_events import UpstreamList
+from services.invocation.model.rounds import Asks as Asks
+from services.invocation.model.rounds import Round as Round
+from services.invocation.model.rounds import Wait as Wait
 
-Outcome = TaskSucceeded | TaskFailed | TaskCancelled | TaskUnknown
+Outcome = TaskSucceeded | TaskFailed | TaskCancelled | TaskDenied | TaskUnknown
 Key = tuple[str, TaskId]
 """Tenant and task: what names a row."""
 Upstream = tuple[str, str]
@@ -38,6 +43,8 @@ class State(StrEnum):
 
     READY = "ready"
     CLAIMED = "claimed"
+    WAITING = "waiting"
+    """For input: nobody holds it, and nobody claims it before the input is granted."""
     ENDED = "ended"
 
 
@@ -58,10 +65,11 @@ class Lease:
 
 @dataclass(frozen=True)
 class Control:
-    """Somebody wants the task to stop."""
+    """The task is to stop: somebody wants that, or policy denied its input."""
 
     by: Principal
     reason: str = ""
+    denied: InputDenied | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,12 @@ class Job:
     """Those that ended."""
     accepted_at: datetime
     claimed_at: datetime
+    client: Client = NO_CLIENT
+    """Who asks, as far as the upstream may know."""
+    given: str | None = None
+    """Input for the call that is made next: JSON text of an object."""
+    request_state: str | None = None
+    """What the upstream wants to be told again with it: JSON text."""
 
     @property
     def upstream(self) -> Upstream:
@@ -98,6 +112,9 @@ class How(StrEnum):
     """Surely not executed: a repeat is always safe."""
     LOST = "lost"
     """Perhaps executed."""
+    ASKED = "asked"
+    """The upstream wants input first (MCP 2026-07-28, `input_required`): the request is not
+    completed, so nothing of it was done; it is made again with the input."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,8 @@ class Try:
     """The upstream's JSON-RPC error as JSON text."""
     retry_after: float = 0.0
     """Seconds for which the upstream asked to be left alone."""
+    asks: Asks | None = None
+    """What it wants, where it asked."""
 
 
 @dataclass(frozen=True)
