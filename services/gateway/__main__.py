@@ -38,6 +38,7 @@ from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
 from services.gateway.http.sdk import protocol
 from services.gateway.http.seal import Seal
+from services.gateway.http.task_news import TaskNews
 from services.gateway.settings import Settings
 from services.gateway.store import RedisSnapshots, Snapshots
 
@@ -84,7 +85,7 @@ async def parts(
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves)
-    listen = Listen(changes, subscriptions)
+    listen = Listen(changes, subscriptions, TaskNews(own, waiters))
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
     serving = protocol(calls, own, shelves, listen, version("interlock"))
     async with serving as application:

@@ -19,6 +19,7 @@ from interlock.errors import Refused
 from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
 from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.http.exchange import exchange_of
+from services.gateway.http.task_news import TaskNews
 
 EVENTS: Mapping[str, ServerEvent] = {
     TOOLS: ToolsListChanged(),
@@ -50,9 +51,10 @@ class _Feed:
 class Listen:
     """Serves a stream until its client goes, its token ends, or this process does."""
 
-    def __init__(self, changes: Changes, subscriptions: Subscriptions) -> None:
+    def __init__(self, changes: Changes, subscriptions: Subscriptions, news: TaskNews) -> None:
         self._changes = changes
         self._subscriptions = subscriptions
+        self._news = news
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
@@ -73,6 +75,8 @@ class Listen:
         )
         try:
             with listening, resources:
-                return await stream(ctx, params.model_copy(update={"notifications": honoured}))
+                async with self._news.beside(ctx, exchange.caller) as beside:
+                    granted = params.model_copy(update={"notifications": honoured})
+                    return await stream(beside, granted)
         except Refused as error:
             raise MCPError(INTERNAL_ERROR, error.detail) from None
