@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from interlock.contracts.outcomes import TaskSettled
+from interlock.contracts.outcomes import DoorRefused, TaskSettled
 from interlock.contracts.task import TaskState
 from interlock.identity.keys import load_trust
 from interlock.ledger import FolderAnchor, Record, Report, read_export, verify_export
@@ -46,6 +46,8 @@ class Ledger:
     faults: Counter[str]
     latest: datetime
     """The latest time that a record's writer stated."""
+    refused: Counter[str]
+    """By code, how many requests were refused at doors."""
 
 
 def read_ledger(suite: Suite, path: Path) -> Ledger:
@@ -58,7 +60,7 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
         path, load_trust(suite.data / "keys"), FolderAnchor(suite.data / "anchor")
     )
     ends: dict[str, list[str]] = defaultdict(list)
-    types, faults = Counter[str](), Counter[str]()
+    types, faults, refused = Counter[str](), Counter[str](), Counter[str]()
     latest = ""
     for line in read_export(path):
         if not isinstance(line, Record) or line.entry is None:
@@ -67,12 +69,15 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
         if entry.fault:
             faults[entry.fault] += 1
             continue
-        attributes = parts(entry.kept)[1]
+        _, attributes, body = parts(entry.kept)
         kind, latest = attributes["ce_type"], max(latest, attributes["ce_time"])
         types[kind] += 1
+        if kind == DoorRefused.type:
+            told = DoorRefused.model_validate_json(body)
+            refused[told.code] += told.count
         if kind in ENDS or kind == TaskSettled.type:
             ends[entry.subject].append(kind)
-    return Ledger(report, ends, types, faults, datetime.fromisoformat(latest))
+    return Ledger(report, ends, types, faults, datetime.fromisoformat(latest), refused)
 
 
 async def settled_ledger(suite: Suite, tasks: Mapping[str, str], path: Path) -> Ledger:
