@@ -84,7 +84,7 @@ async def parts(
     rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
-    subscriptions = Subscriptions(interest, tasks.visible, shelves)
+    subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
     listen = Listen(changes, subscriptions, TaskNews(own, waiters))
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
     serving = protocol(calls, own, shelves, listen, version("interlock"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from interlock.errors import Refused
 from interlock.identity.tokens import Caller
+from interlock.state.interest import Changed
 from services.gateway.handlers.shelves import Shelf, Shelves
 from services.gateway.handlers.visible import Visible
 from services.gateway.model import Front
@@ -70,6 +71,28 @@ class Changes:
             yield
         finally:
             self._listening.discard(one)
+
+    def said(self, changed: Changed) -> None:
+        """Pass an upstream's own word on to who sees anything of it on such a list.
+
+        What becomes of the change is told again once it is there to be seen.
+        """
+        for one in list(self._listening):
+            if one.caller.principal.tenant == changed.tenant:
+                for name in changed.lists:
+                    if changed.server in self._servers(one, name):
+                        one.tell(name)
+
+    def _servers(self, one: _Listening, name: str) -> set[str]:
+        """Whose offers a list shows."""
+        if name == TOOLS:
+            return {offer.server.name for offer in self._visible.of(one.caller, one.front)}
+        shelves = {PROMPTS: (Shelf.PROMPTS,), RESOURCES: (Shelf.RESOURCES, Shelf.TEMPLATES)}
+        return {
+            item.server.name
+            for shelf in shelves.get(name, ())
+            for item in self._shelves.of(one.caller, shelf, one.front)
+        }
 
     async def run(self) -> None:
         """Look, until the process is told to stop; then let all streams end."""

@@ -10,11 +10,11 @@ import structlog
 
 from interlock.bus import Effects, Envelope, Route, on
 from interlock.contracts.task import TaskKind
-from interlock.contracts.upstream_events import UpstreamResourceUpdated
+from interlock.contracts.upstream_events import UpstreamListChanged, UpstreamResourceUpdated
 from interlock.errors import Refused, Unavailable
 from interlock.identity.tokens import Caller
 from interlock.policy import Question, Verdict, judge
-from interlock.state.interest import LASTS, Interest, Wish
+from interlock.state.interest import LASTS, Changed, Interest, Wish
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.visible import Visible
 from services.gateway.model import Front
@@ -36,7 +36,15 @@ class _Listening:
 class Subscriptions:
     """Everybody in this process who listens to resources."""
 
-    def __init__(self, interest: Interest, visible: Visible, shelves: Shelves) -> None:
+    def __init__(
+        self,
+        interest: Interest,
+        visible: Visible,
+        shelves: Shelves,
+        said: Callable[[Changed], None],
+    ) -> None:
+        """`said` is told of lists."""
+        self._said = said
         self._interest = interest
         self._visible = visible
         self._shelves = shelves
@@ -45,12 +53,18 @@ class Subscriptions:
 
     def routes(self) -> Sequence[Route]:
         """What upstreams say; of several replicas one gets it, and tells all."""
-        return [on(UpstreamResourceUpdated, self.updated)]
+        return [on(UpstreamResourceUpdated, self.updated), on(UpstreamListChanged, self.changed)]
 
     async def updated(self, event: Envelope[UpstreamResourceUpdated]) -> Effects:
         """Pass it on to every replica's streams. Who does not listen now is told nothing later."""
         fact = event.body
-        await self._interest.tell(Wish(fact.tenant, fact.server, fact.uri))
+        await self._interest.tell(Changed(fact.tenant, fact.server, uri=fact.uri))
+        return []
+
+    async def changed(self, event: Envelope[UpstreamListChanged]) -> Effects:
+        """The same of lists: the upstream's own word, before the registry has looked at it."""
+        fact = event.body
+        await self._interest.tell(Changed(fact.tenant, fact.server, lists=fact.lists))
         return []
 
     async def granted(
@@ -97,6 +111,8 @@ class Subscriptions:
     async def hear(self) -> None:
         """Pass on what has changed, until cancelled; `Unavailable` while it cannot be heard."""
         async for changed in self._interest.heard():
+            if changed.lists:
+                self._said(changed)
             for one in list(self._listening):
                 for wish, name in one.wishes.items():
                     if _is_of(changed, wish) and self._may_read(one.caller, wish):
@@ -121,7 +137,7 @@ class Subscriptions:
         return server is not None and judgement.verdict is Verdict.ALLOW
 
 
-def _is_of(changed: Wish, wish: Wish) -> bool:
+def _is_of(changed: Changed, wish: Wish) -> bool:
     """An upstream may tell of a part of what was subscribed to (MCP, "Subscriptions")."""
     part = changed.uri.startswith(wish.uri.rstrip("/") + "/")
-    return changed[:2] == wish[:2] and (changed.uri == wish.uri or part)
+    return (changed.tenant, changed.server) == wish[:2] and (changed.uri == wish.uri or part)

@@ -6,7 +6,7 @@ at once, and to nobody later.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -47,6 +47,15 @@ class Wish(NamedTuple):
     uri: str
 
 
+class Changed(NamedTuple):
+    """What an upstream said: that a resource, or some of its lists, may read differently now."""
+
+    tenant: str
+    server: str
+    uri: str = ""
+    lists: Sequence[str] = ()
+
+
 class Interest(Protocol):
     """All doors' wishes together. Each method raises `Unavailable` while it cannot."""
 
@@ -56,10 +65,10 @@ class Interest(Protocol):
     async def wanted(self) -> frozenset[Wish]:
         """All that anybody wants now."""
 
-    async def tell(self, changed: Wish) -> None:
-        """It has changed: all who hear now are told."""
+    async def tell(self, changed: Changed) -> None:
+        """All who hear now are told."""
 
-    def heard(self) -> AsyncIterator[Wish]:
+    def heard(self) -> AsyncIterator[Changed]:
         """What has changed, from now on."""
 
 
@@ -84,18 +93,18 @@ class RedisInterest:
 
     async def wanted(self) -> frozenset[Wish]:
         members = await self._ask(self._wanted(keys=[self._set], args=[MOST]))
-        return frozenset(wish for one in members if (wish := self._unseal(one)) is not None)
+        return frozenset(Wish(*told) for one in members if (told := self._unseal(one)) is not None)
 
-    async def tell(self, changed: Wish) -> None:
+    async def tell(self, changed: Changed) -> None:
         await self._ask(self._redis.publish(self._channel, self._seal(changed)))
 
-    async def heard(self) -> AsyncIterator[Wish]:
+    async def heard(self) -> AsyncIterator[Changed]:
         try:
             async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(self._channel)
                 async for message in channel.listen():
-                    if (wish := self._unseal(message["data"])) is not None:
-                        yield wish
+                    if (told := self._unseal(message["data"])) is not None:
+                        yield Changed(*told)
         except (RedisError, OSError) as error:
             raise Unavailable(f"what changed cannot be heard: `{error}`") from None
 
@@ -105,16 +114,17 @@ class RedisInterest:
         except (RedisError, OSError) as error:
             raise Unavailable(f"wishes cannot be kept or read: `{error}`") from None
 
-    def _seal(self, wish: Wish) -> bytes:
-        body = orjson.dumps([*wish])
+    def _seal(self, told: Wish | Changed) -> bytes:
+        body = orjson.dumps([*told])
         return b"%b %b" % (self._keyring.sign(_covered(body)).encode(), body)
 
-    def _unseal(self, member: bytes) -> Wish | None:
+    def _unseal(self, member: bytes) -> list[Any] | None:
         code, _, body = member.partition(b" ")
         if not code.isascii() or not self._keyring.proves(_covered(body), code.decode()):
             log.warning("interest.forged")
             return None
-        return Wish(*orjson.loads(body))
+        told: list[Any] = orjson.loads(body)
+        return told
 
 
 def _covered(body: bytes) -> bytes:
@@ -128,7 +138,7 @@ class MemoryInterest:
 
     clock: Callable[[], float]
     wishes: dict[Wish, float] = field(default_factory=dict)
-    listeners: list["asyncio.Queue[Wish]"] = field(default_factory=list)
+    listeners: list["asyncio.Queue[Changed]"] = field(default_factory=list)
 
     async def renew(self, wishes: Collection[Wish]) -> None:
         self.wishes |= dict.fromkeys(wishes, self.clock() + LASTS)
@@ -138,12 +148,12 @@ class MemoryInterest:
         self.wishes = {wish: until for wish, until in self.wishes.items() if until > now}
         return frozenset(self.wishes)
 
-    async def tell(self, changed: Wish) -> None:
+    async def tell(self, changed: Changed) -> None:
         for one in self.listeners:
             one.put_nowait(changed)
 
-    async def heard(self) -> AsyncIterator[Wish]:
-        mine: asyncio.Queue[Wish] = asyncio.Queue()
+    async def heard(self) -> AsyncIterator[Changed]:
+        mine: asyncio.Queue[Changed] = asyncio.Queue()
         self.listeners.append(mine)
         try:
             while True:

@@ -9,11 +9,12 @@ import pytest
 
 from interlock.bus import Keyring
 from interlock.errors import Unavailable
-from interlock.state.interest import Interest, MemoryInterest, RedisInterest, Wish
+from interlock.state.interest import Changed, Interest, MemoryInterest, RedisInterest, Wish
 from interlock.testing.build import KEYRING
 from tests.interlock.state.harness import PREFIX, connect
 
 NOTE = Wish("acme", "crm", "notes://today")
+UPDATED = Changed("acme", "crm", lists=["tools"])
 OTHER = Wish("acme", "erp", "notes://today")
 
 
@@ -44,9 +45,9 @@ async def test_all_who_hear_are_told_what_has_changed(interest: Interest) -> Non
     hearing = [asyncio.ensure_future(anext(door)) for door in doors]
     async with asyncio.timeout(10):
         while not all(one.done() for one in hearing):
-            await interest.tell(NOTE)  # who does not hear yet is told nothing later
+            await interest.tell(UPDATED)  # who does not hear yet is told nothing later
             await asyncio.wait(hearing, timeout=0.05)
-    assert [one.result() for one in hearing] == [NOTE, NOTE]
+    assert [one.result() for one in hearing] == [UPDATED, UPDATED]
     for door in doors:
         await door.aclose()  # type: ignore[attr-defined]  # both are generators
 
@@ -75,7 +76,7 @@ async def test_a_wish_of_somebody_without_the_key_is_not_heeded(redis: Any) -> N
 async def test_while_redis_is_away_that_is_said() -> None:
     client = connect("redis://127.0.0.1:1")
     away = RedisInterest(client, KEYRING, prefix=PREFIX)
-    for asked in (away.renew([NOTE]), away.wanted(), away.tell(NOTE), anext(away.heard())):
+    for asked in (away.renew([NOTE]), away.wanted(), away.tell(UPDATED), anext(away.heard())):
         with pytest.raises(Unavailable):
             await asked
     await client.aclose()

@@ -9,7 +9,11 @@ import pytest
 
 from interlock.bus import Stamp
 from interlock.contracts.access import PermissionRecord, PolicySetRecord, PolicyText
-from interlock.contracts.upstream_events import UpstreamResourceUpdated
+from interlock.contracts.upstream_events import (
+    UpstreamList,
+    UpstreamListChanged,
+    UpstreamResourceUpdated,
+)
 from interlock.state import CATALOGUE, POLICY
 from interlock.state.interest import Wish
 from interlock.testing.build import KEYRING
@@ -119,3 +123,29 @@ async def test_every_replica_is_told_and_wants_only_while_somebody_listens(suite
         async with listening(one, [NOTE]) as (_, first), listening(two, [NOTE]) as (_, second):
             await update(one, NOTE)
             assert [await updated(first), await updated(second)] == [NOTE, NOTE]
+
+
+async def test_an_upstreams_own_word_is_passed_on_at_once_to_who_sees_such_a_list(
+    gateway: Gateway,
+) -> None:
+    offer(gateway, "crm:read")
+    body = message("subscriptions/listen", notifications={"promptsListChanged": True})
+    given = headers("subscriptions/listen", None)
+    async with (
+        gateway.client() as http,
+        http.stream("POST", "/mcp", json=body, headers=given) as stream,
+    ):
+        told = frames(stream)
+        await anext(told)
+        stamp = Stamp("invocation", KEYRING, now)
+        facts = [
+            UpstreamListChanged(tenant="acme", server="erp", lists=(UpstreamList.PROMPTS,)),
+            UpstreamListChanged(tenant="acme", server="crm", lists=(UpstreamList.TOOLS,)),
+            UpstreamListChanged(tenant="acme", server="crm", lists=(UpstreamList.PROMPTS,)),
+        ]
+        raws = [stamp.from_journal(fact, (0, n), None) for n, fact in enumerate(facts)]
+        await gateway.bus.publish(raws)
+        async with asyncio.timeout(20):
+            while (frame := (await anext(told))[1]) is None:
+                pass
+        assert frame["method"] == "notifications/prompts/list_changed"
