@@ -12,6 +12,7 @@ from starlette.routing import Route
 from interlock.bus import Group
 from interlock.identity.issuer import issuer_url
 from interlock.identity.people import provisioning
+from interlock.identity.sealing import CLIENT_SECRETS, Seal
 from interlock.identity.tokens import Tokens
 from interlock.runtime.main import run
 from interlock.runtime.relay import Relay
@@ -45,7 +46,6 @@ from services.auth.http import (
 )
 from services.auth.settings import NamedIssuer, Settings, read_issuers
 from services.auth.store import METADATA, SqlStore, SqlSubmissions
-from services.auth.store.sealing import Seal
 
 OPERATOR_KEY = "operator.key"
 """Below the suite's data folder, for its operator and the CLI."""
@@ -102,7 +102,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     private = _or(settings.private_issuers, embedded)
     access = Access(store, stating, host.now, secrets.token_hex, private)
     named = read_issuers(settings.issuers)
-    issuers = Issuers(store, stating, _discovery(named, private=private), host.now)
+    issuers = _issuers(host, access, _discovery(named, private=private))
     newcomers = Newcomers(store, Users(store, stating, host.now), host.now)
     delegations = _delegations(host, settings, store)
     issuing = _issuing(host, settings, store) if _or(settings.issuer, embedded) else None
@@ -144,6 +144,11 @@ def _people_routes(access: Access, users: Users, relay: Relay, tokens: Tokens) -
 
 def _oauth_routes(issuing: Issuing, proving: Proving, tokens: Tokens) -> list[Route]:
     return oauth_routes(OAuth(issuing, proving, Introspecting(tokens, issuing.issuer)))
+
+
+def _issuers(host: Host, access: Access, discovery: HttpDiscovery) -> Issuers:
+    seal = Seal(host.stamp.keyring, CLIENT_SECRETS)
+    return Issuers(access.store, access.stating, discovery, host.now, seal, access.private)
 
 
 def _issuing(host: Host, settings: Settings, store: SqlStore) -> Issuing:

@@ -14,7 +14,7 @@ import pytest
 from tests.components.crm import SERVER
 from tests.components.keycloak import Keycloak
 from tests.components.signing_in import SignIn
-from tests.components.suite import Suite, suite
+from tests.components.suite import Suite, suite, until
 
 pytestmark = pytest.mark.slow
 PEOPLE = "interlock-people"
@@ -163,6 +163,35 @@ def test_whom_the_realm_lets_in_follows_the_issuer_s_setting(trusting: Trusting)
         assert told["identities"] == [{"issuer": realm, "subject": "aldo"}]
     finally:
         suite.ask("POST", "/auth/v1/issuers", trusted)
+
+
+def test_a_session_that_ends_at_the_realm_ends_here_where_the_realm_is_asked(
+    trusting: Trusting,
+) -> None:
+    """Introspection (RFC 7662) of Keycloak's JWTs, by a client of ours that has their audience."""
+    suite, keycloak = trusting.suite, trusting.keycloak
+    client: dict[str, Any] = {
+        "clientId": "interlock",
+        "secret": "told-to-interlock-alone",
+        "publicClient": False,
+        "serviceAccountsEnabled": True,
+    }
+    keycloak.admin("POST", "/clients", client)
+    trusted = {"issuer": keycloak.issuer, "audiences": ["interlock"]}
+    trusted |= {"user_claim": "preferred_username"}
+    asking = {"client_id": "interlock", "client_secret": client["secret"], "tokens": "every"}
+    try:
+        suite.ask("POST", "/auth/v1/issuers", trusted | {"introspection": asking})
+        token = trusting.person("omar")
+        assert trusting.whoami(token).json()["principal"]["name"] == "omar"
+        (omar,) = keycloak.admin("GET", "/users?username=omar&exact=true")
+        keycloak.admin("POST", f"/users/{omar['id']}/logout")
+        until(lambda: trusting.whoami(token).status_code == 401, "the token is refused", within=20)
+        assert trusting.whoami(token).json()["code"] == "revoked"
+    finally:
+        suite.ask("POST", "/auth/v1/issuers", trusted)
+        (found,) = keycloak.admin("GET", "/clients?clientId=interlock")
+        keycloak.admin("DELETE", f"/clients/{found['id']}")
 
 
 def test_a_token_for_somebody_else_lets_nobody_in(trusting: Trusting) -> None:

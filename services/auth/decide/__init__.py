@@ -8,6 +8,7 @@ from services.auth.decide.people import (
     require_may_be_disabled,
     require_may_give,
     require_may_have_key,
+    require_may_introspect,
 )
 from services.auth.decide.submissions import (
     LONGEST_TASK,
@@ -54,6 +55,7 @@ __all__ = [
     "require_may_be_disabled",
     "require_may_give",
     "require_may_have_key",
+    "require_may_introspect",
     "require_tenant",
     "resources_of_grant",
     "resources_to_issue",

@@ -80,6 +80,17 @@ def require_enabled(user: UserRecord | None) -> None:
         raise Refused(f"user `{user.name}` is disabled", code="disabled_user")
 
 
+def require_may_introspect(tenant: str, tokens: str) -> None:
+    """`Refused` where an issuer would be shown tokens that may be another tenant's: opaque ones do
+    not say whose they are."""
+    if tenant != DEFAULT_TENANT and tokens != "every":
+        raise Refused(
+            f"opaque tokens are shown to issuers of tenant `{DEFAULT_TENANT}` only; ask about "
+            "`every` JWT instead",
+            code="forbidden",
+        )
+
+
 def require_may_be_disabled(tenant: str) -> None:
     """`Refused` for the tenant whose people run the suite."""
     if tenant == DEFAULT_TENANT:

@@ -3,7 +3,7 @@
 from services.auth.handlers.access import Access, NewKey
 from services.auth.handlers.delegations import Delegations
 from services.auth.handlers.introspecting import Introspecting
-from services.auth.handlers.issuers import Issuers
+from services.auth.handlers.issuers import Asking, Issuers
 from services.auth.handlers.issuing import Issuing
 from services.auth.handlers.newcomers import Newcomers
 from services.auth.handlers.proving import Proving
@@ -13,6 +13,7 @@ from services.auth.handlers.users import Known, Told, Users
 
 __all__ = [
     "Access",
+    "Asking",
     "Delegations",
     "Introspecting",
     "Issuers",

@@ -7,10 +7,11 @@ from functools import partial
 
 import structlog
 
-from interlock.contracts.access import IssuerRecord
+from interlock.contracts.access import IntrospectionRecord, IssuerRecord
 from interlock.contracts.changes import AccessRevoked, IssuerTrusted
 from interlock.contracts.task import Principal
 from interlock.errors import Refused
+from interlock.identity.sealing import Seal
 from interlock.state.port import ISSUERS
 from services.auth.clients import Discovery
 from services.auth.handlers.stating import Stating
@@ -22,6 +23,15 @@ AGAIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
+class Asking:
+    """As whom an issuer is asked about tokens, and whether about JWTs, too."""
+
+    client_id: str
+    secret: str = field(repr=False)
+    every: bool
+
+
+@dataclass(frozen=True)
 class Issuers:
     """Trust in issuers. One URL is one tenant's: its tokens say nothing of tenants."""
 
@@ -29,6 +39,9 @@ class Issuers:
     stating: Stating
     discovery: Discovery
     now: Callable[[], datetime]
+    seal: Seal
+    private: bool = False
+    """Issuers may be asked at private addresses."""
     _asked: dict[str, datetime] = field(default_factory=dict)
     """When each was asked for its keys last; trusted issuers are few."""
 
@@ -49,6 +62,17 @@ class Issuers:
         await self.store.change(work)
         log.info("issuer.trusted", tenant=found.tenant, issuer=found.issuer)
         return found
+
+    async def introspecting(self, asked: IssuerRecord, asking: Asking) -> IssuerRecord:
+        """With where and as whom it is asked about tokens; `Refused` (`unreachable`)."""
+        how = IntrospectionRecord(
+            endpoint=await self.discovery.introspection(asked.issuer),
+            client_id=asking.client_id,
+            sealed_secret=self.seal.close(asking.secret.encode()),
+            every=asking.every,
+            private=self.private,
+        )
+        return asked.model_copy(update={"introspection": how})
 
     async def distrust(self, tenant: str, issuer: str, by: Principal) -> None:
         """Believe none of its tokens from now on."""

@@ -16,13 +16,13 @@ from interlock.errors import Unavailable
 from interlock.identity import jose
 from interlock.identity.caller import LEEWAY
 from interlock.identity.issuer import issuer_url
+from interlock.identity.sealing import Seal
 from interlock.identity.standing import EVERY_TENANT
 from interlock.state.port import ISSUERS
 from services.auth import decide
 from services.auth.handlers.stating import Stating
 from services.auth.model import Client, SigningKey
 from services.auth.store import Records, Store
-from services.auth.store.sealing import Seal
 
 log = structlog.get_logger()
 ALGORITHM = "ES256"

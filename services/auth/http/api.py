@@ -17,7 +17,8 @@ from interlock.runtime.bodies import body
 from interlock.runtime.pages import takes
 from interlock.runtime.relay import Relay
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, Kind
-from services.auth.handlers import Access, Delegations, Issuers, Issuing, NewKey
+from services.auth import decide
+from services.auth.handlers import Access, Asking, Delegations, Issuers, Issuing, NewKey
 from services.auth.http import bodies
 from services.auth.http.bodies import NOWHERE, public, shown
 from services.auth.http.listing import allowed, paged, require_default
@@ -151,9 +152,16 @@ class Api:
     async def trust_issuer(self, request: Request) -> Response:
         caller = await self._caller(request, Right.ISSUERS_WRITE)
         asked = await body(request, bodies.NewIssuer)
-        record = IssuerRecord(tenant=caller.principal.tenant, jwks="", **dict(asked))
+        told = asked.model_dump(exclude={"introspection"})
+        record = IssuerRecord(tenant=caller.principal.tenant, jwks="", **told)
         if self.issuing is not None and asked.issuer == self.issuing.issuer:
             raise Refused(f"issuer `{asked.issuer}` is our own", code="conflict")
+        how = asked.introspection
+        if how is not None:
+            decide.require_may_introspect(record.tenant, how.tokens)
+            secret = how.client_secret.get_secret_value()
+            asking = Asking(how.client_id, secret, every=how.tokens == "every")
+            record = await self.issuers.introspecting(record, asking)
         found = await self.issuers.trust(record, caller.principal)
         await self.relay.flush()
         return JSONResponse(public(found), 201)

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, model_validator
 from starlette.requests import Request
 
-from interlock.contracts.access import Admits, AgentRecord, ApiKeyRecord
+from interlock.contracts.access import Admits, AgentRecord, ApiKeyRecord, IssuerRecord
 from interlock.contracts.ids import AgentName, TenantId, UserName
 from interlock.errors import Refused
 from interlock.runtime.bodies import Body, invalid
@@ -81,6 +81,15 @@ class NewApiKey(Body):
         return self
 
 
+class NewIntrospection(Body):
+    """How to ask the issuer about tokens (RFC 7662), as a client that it knows."""
+
+    client_id: Name
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+    tokens: Literal["opaque", "every"] = "opaque"
+    """Those that say nothing themselves, or JWTs, too, which so end within seconds."""
+
+
 class NewIssuer(Body):
     issuer: Annotated[str, Field(pattern=r"^https?://[^?#\s]+$", max_length=1024)]
     audiences: tuple[Name, ...] = ()
@@ -88,6 +97,7 @@ class NewIssuer(Body):
     user_claim: Name = "sub"
     roles_claim: Name = "roles"
     admits: Admits = Admits.NAMED
+    introspection: NewIntrospection | None = None
     announced: bool = True
 
 
@@ -145,9 +155,13 @@ def shown(moment: datetime | None) -> str | None:
 
 def public(record: Any) -> dict[str, Any]:
     """A record as people see it; what is derived from a secret is nobody's business."""
-    told: dict[str, Any] = record.model_dump(mode="json", exclude={"secret_digest", "jwks"})
+    hidden = {"secret_digest", "jwks", "introspection"}
+    told: dict[str, Any] = record.model_dump(mode="json", exclude=hidden)
     if isinstance(record, AgentRecord):
         told["public_keys"] = [orjson.loads(key) for key in record.public_keys]
+    if isinstance(record, IssuerRecord):
+        how = record.introspection
+        told["introspection"] = how and {"endpoint": how.endpoint, "client_id": how.client_id}
     if isinstance(record, ApiKeyRecord):
         told["principal"]["label"] = record.principal.label
     return told

@@ -65,6 +65,20 @@ class ApiKeyRecord(Model):
     expires_at: datetime | None = None
 
 
+class IntrospectionRecord(Model):
+    """How an issuer is asked whether a token is good (RFC 7662)."""
+
+    endpoint: str
+    client_id: str
+    sealed_secret: str
+    """Ours at the issuer, encrypted under the suite's key."""
+    every: bool = False
+    """Of JWTs, too: they are proven by their signature first, and then asked about. Of opaque ones
+    only issuers of the tenant that runs the suite are asked, for they do not say whose they are."""
+    private: bool = False
+    """It may be at a private address, and speak `http`."""
+
+
 class IssuerRecord(Model):
     """An OIDC issuer whose tokens are believed, and its keys at the moment."""
 
@@ -79,6 +93,8 @@ class IssuerRecord(Model):
     roles_claim: str = "roles"
     admits: Admits = Admits.NAMED
     """Where its tokens name a person."""
+    introspection: IntrospectionRecord | None = None
+    """Without it opaque tokens are nobody's."""
     announced: bool = True
     """Named in the metadata of our protected resources (RFC 9728), if its tenant runs the suite."""
 

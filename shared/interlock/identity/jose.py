@@ -154,3 +154,19 @@ def _claims(payload: bytes) -> Claims:
     if not isinstance(claims, dict):
         raise Unproven("its claims are no JSON object")
     return claims
+
+
+def key_set(jwks: str) -> Mapping[str, Key]:
+    """The usable public keys of a JSON Web Key Set by kid (RFC 7517 §5: others are ignored)."""
+    keys: dict[str, Key] = {}
+    values = orjson.loads(jwks).get("keys")
+    for value in values if isinstance(values, list) else ():
+        if not isinstance(value, dict):
+            continue
+        try:
+            key = public_key(value)
+        except Unproven:
+            continue
+        if value.get("use", "sig") == "sig":
+            keys[str(value.get("kid") or key.thumbprint())] = key
+    return keys

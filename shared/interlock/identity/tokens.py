@@ -6,11 +6,11 @@ Everything is judged from published state in memory; what a revocation is stands
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-import orjson
 from joserfc.jwk import Key
 from joserfc.registry import Header
 
@@ -20,8 +20,10 @@ from interlock.errors import Refused, Unavailable
 from interlock.identity import caller, jose
 from interlock.identity.caller import LEEWAY, Caller
 from interlock.identity.fetching import Fetching, UnknownKey
-from interlock.identity.jose import Claims, Unproven
+from interlock.identity.introspection import Introspection, is_opaque
+from interlock.identity.jose import Claims, Unproven, key_set
 from interlock.identity.people import Newcomer, People
+from interlock.identity.roles import DEFAULT_TENANT
 from interlock.identity.standing import EVERY_TENANT, Standing, Unknown
 from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS, StateReader
 
@@ -48,7 +50,12 @@ class Tokens:
     """Verifies callers. `audiences` are the resources that we are (RFC 8707), ours first."""
 
     def __init__(
-        self, reader: StateReader, *, audiences: Sequence[str], now: Callable[[], datetime]
+        self,
+        reader: StateReader,
+        *,
+        audiences: Sequence[str],
+        now: Callable[[], datetime],
+        introspection: Introspection | None = None,
     ) -> None:
         self.audiences = tuple(audiences)
         self._reader = reader
@@ -61,6 +68,7 @@ class Tokens:
         self._people = People(reader)
         self._standing = Standing(reader)
         self._fetching = Fetching(reader)
+        self._introspection = introspection
         self._known: dict[bytes, _Known] = {}
         self._key_sets: dict[str, tuple[str, Mapping[str, Key]]] = {}
 
@@ -69,24 +77,57 @@ class Tokens:
 
         Raises `Refused` with code `invalid_token`, `expired_token`, `wrong_audience`, `revoked`,
         `unknown_agent`, `disabled_agent`, `unknown_user`, `disabled_user` or `not_delegated`;
-        `Unavailable` while published state is stale.
+        `Unavailable` while published state is stale, or an issuer that must be asked is away.
         """
         if not self._reader.fresh:
             raise Unavailable("published state is stale, so no token can be checked now")
+        if is_opaque(bearer) and not bearer.startswith(KEY_PREFIX):
+            return await self._verified(bearer, audience, await self._introspected(bearer))
+        who = await self._verified(bearer, audience)
+        record = self._issuers.get(who.principal.tenant, who.issuer or "")
+        if record is not None and record.introspection is not None and record.introspection.every:
+            await self._ask(record, bearer)
+        return who
+
+    async def _verified(
+        self, bearer: str, audience: str | None, told: tuple[IssuerRecord, Claims] | None = None
+    ) -> Caller:
+        """By published state, and what an opaque token's issuer told of it."""
         try:
-            return self._judge(bearer, audience)
+            return self._judge(bearer, audience, told)
         except Unknown:
             await asyncio.gather(*(view.confirm() for view in self._views))
         for _ in range(2):  # its key may be new, and its person, too
             try:
-                return self._judge(bearer, audience)
+                return self._judge(bearer, audience, told)
             except UnknownKey as error:
                 if not await self._fetching.fetched(error.record):
                     raise
             except Newcomer as error:
                 if not await self._people.registered(error):
                     raise
-        return self._judge(bearer, audience)
+        return self._judge(bearer, audience, told)
+
+    async def _introspected(self, bearer: str) -> tuple[IssuerRecord, Claims]:
+        """Which issuer says that an opaque token is good, and what it tells of it."""
+        for look in (self._issuers.confirm, None):
+            for record in self._issuers.of(DEFAULT_TENANT).values():  # no other may see it
+                if record.introspection is not None:
+                    with suppress(Refused):
+                        return record, await self._ask(record, bearer)
+            if look is not None:
+                await look()
+        raise Refused("the token is no issuer's that is trusted here", code="invalid_token")
+
+    async def _ask(self, record: IssuerRecord, bearer: str) -> Claims:
+        """The claims of an active token (RFC 7662 §2.2)."""
+        how = record.introspection
+        if how is None or self._introspection is None:
+            raise Refused("nobody is asked about this token", code="invalid_token")
+        claims = await self._introspection.answer(record.issuer, how, bearer)
+        if claims.get("active") is not True or claims.get("iss", record.issuer) != record.issuer:
+            raise Refused("the token's issuer says that it is not good", code="revoked")
+        return dict(claims)
 
     def require_standing(self, who: Caller) -> None:
         """`Refused` where access that `verify` once found was revoked since, though not where only
@@ -107,13 +148,16 @@ class Tokens:
             return False
         return True
 
-    def _judge(self, bearer: str, audience: str | None) -> Caller:
+    def _judge(
+        self, bearer: str, audience: str | None, told: tuple[IssuerRecord, Claims] | None = None
+    ) -> Caller:
         digest = sha256(bearer.encode("utf-8", "surrogatepass")).digest()
         versions = tuple(view.version for view in self._views)
         known = self._known.pop(digest, None)
         if known is None or known.versions != versions:
             key = bearer.startswith(KEY_PREFIX)
-            known = self._key(bearer) if key else self._token(bearer, audience)
+            proven = None if key else told or self._proven(bearer)
+            known = self._key(bearer) if proven is None else self._token(bearer, audience, *proven)
             self._standing.require(known.caller)
             known = _Known(versions, known.caller, known.audiences)
         expires = known.caller.expires_at
@@ -167,7 +211,8 @@ class Tokens:
 
     # -- tokens of issuers ----------------------------------------------------------------------
 
-    def _token(self, bearer: str, audience: str | None) -> _Known:
+    def _proven(self, bearer: str) -> tuple[IssuerRecord, Claims]:
+        """Whose a token is, and what it says, by its signature."""
         try:
             issuer = jose.unproven_claims(bearer, jose.TOKENS).get("iss")
             record = self._issuer_record(issuer)
@@ -178,6 +223,11 @@ class Tokens:
             )
         except Unproven as error:
             raise Refused(f"the token is not believed: {error}", code="invalid_token") from None
+        return record, claims
+
+    def _token(
+        self, bearer: str, audience: str | None, record: IssuerRecord, claims: Claims
+    ) -> _Known:
         issued_at, expires_at = caller.times(claims, self._now())
         audiences = self._own_names(caller.audiences(claims), record)
         self._require_audience(audiences, audience)
@@ -236,22 +286,6 @@ class Tokens:
         if known is None or known[0] != record.jwks:
             known = self._key_sets[record.issuer] = (record.jwks, key_set(record.jwks))
         return known[1]
-
-
-def key_set(jwks: str) -> Mapping[str, Key]:
-    """The usable public keys of a JSON Web Key Set by kid (RFC 7517 §5: others are ignored)."""
-    keys: dict[str, Key] = {}
-    values = orjson.loads(jwks).get("keys")
-    for value in values if isinstance(values, list) else ():
-        if not isinstance(value, dict):
-            continue
-        try:
-            key = jose.public_key(value)
-        except Unproven:
-            continue
-        if value.get("use", "sig") == "sig":
-            keys[str(value.get("kid") or key.thumbprint())] = key
-    return keys
 
 
 def _bound_to(claims: Claims, record: IssuerRecord) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from interlock.bus import Bus, BusEntry, Keyring, Opening, open_bus
 from interlock.bus.opening import REDIS, entry_of
 from interlock.contracts.topics import SERVICES
 from interlock.errors import Refused, Unavailable
+from interlock.identity.introspection import Introspection
 from interlock.identity.keys import load_keyring, load_trust
 from interlock.identity.statements import Trust
 from interlock.identity.tokens import Tokens
@@ -98,11 +99,15 @@ async def open_process(settings: SuiteSettings, *, join: bool) -> AsyncIterator[
             trust=trust,
             reader=reader,
             writer=RedisStateWriter(client, keyring, prefix=settings.prefix),
-            tokens=Tokens(reader, audiences=audiences(settings), now=_now),
+            tokens=_tokens(reader, settings, Introspection(keyring)),
             traces=traces,
             metrics=metrics,
             now=_now,
         )
+
+
+def _tokens(reader: StateReader, settings: SuiteSettings, asking: Introspection) -> Tokens:
+    return Tokens(reader, audiences=audiences(settings), now=_now, introspection=asking)
 
 
 def audiences(settings: SuiteSettings) -> tuple[str, ...]:

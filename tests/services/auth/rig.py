@@ -20,6 +20,7 @@ from interlock.contracts.access import AgentRecord
 from interlock.contracts.message import Fact
 from interlock.contracts.requests import TaskSubmitted
 from interlock.contracts.task import Principal, PrincipalKind
+from interlock.identity.sealing import CLIENT_SECRETS, Seal
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.submissions import AgentKey, Request
 from interlock.identity.tokens import Tokens
@@ -53,7 +54,6 @@ from services.auth.http import (
     user_routes,
 )
 from services.auth.store import SqlStore
-from services.auth.store.sealing import Seal
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EDGE = "https://interlock.example"
@@ -123,7 +123,8 @@ class Rig:
         self.store = SqlStore(self.database)
         stating = Stating(Stamp("auth", KEYRING, self.clock))
         self.access = Access(self.store, stating, self.clock, self.random_hex)
-        self.issuers = Issuers(self.store, stating, self.discovery, self.clock)
+        seal = Seal(KEYRING, CLIENT_SECRETS)
+        self.issuers = Issuers(self.store, stating, self.discovery, self.clock, seal)
         self.users = Users(self.store, stating, self.clock)
         self.newcomers = Newcomers(self.store, self.users, self.clock)
         self.tenants = Tenants(self.store, stating, self.clock)

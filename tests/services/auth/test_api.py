@@ -15,11 +15,12 @@ from interlock.contracts.changes import (
 )
 from interlock.errors import Refused
 from interlock.identity.keys import new_key
+from interlock.identity.sealing import CLIENT_SECRETS, Seal
 from interlock.identity.submissions import AgentKey
 from interlock.identity.tokens import Tokens
 from interlock.state import ISSUERS
 from interlock.state.memory import MemoryStateReader
-from tests.services.auth.rig import EDGE, KINDS, NOON, Rig, public, signer
+from tests.services.auth.rig import EDGE, KEYRING, KINDS, NOON, Rig, public, signer
 
 KEY = AgentKey("default", signer("copilot"))
 JWK = orjson.loads(public(KEY))
@@ -255,6 +256,35 @@ async def test_an_issuer_s_new_keys_are_published_and_an_absent_one_keeps_its_ke
         url: '{"keys":[2]}',
         other: '{"keys":[3]}',
     }
+
+
+async def test_an_issuer_that_is_asked_about_tokens_keeps_our_secret_there_sealed(
+    rig: Rig,
+) -> None:
+    url = "https://id.example"
+    rig.discovery.key_sets[url] = '{"keys":[1]}'
+    how = {"client_id": "interlock", "client_secret": "s3cret-of-ours"}
+    async with rig.client(await rig.key("admin")) as http:
+        made = await http.post("/auth/v1/issuers", json={"issuer": url, "introspection": how})
+        shown = {"endpoint": f"{url}/introspect", "client_id": "interlock"}
+        assert made.json()["introspection"] == shown
+        assert "sealed" not in (await http.get("/auth/v1/issuers")).text
+        acme = (await http.post("/auth/v1/tenants", json={"name": "acme"})).json()["key"]
+    record = await rig.store.read(lambda it: it.get(ISSUERS, "default", url))
+    assert record is not None
+    assert record.introspection is not None
+    assert Seal(KEYRING, CLIENT_SECRETS).open(record.introspection.sealed_secret) == (
+        b"s3cret-of-ours"
+    )
+    assert not [one for one in rig.shared.entries.values() if b"s3cret" in (one.body or b"")]
+    other = "https://other.example"
+    rig.discovery.key_sets[other] = '{"keys":[1]}'
+    async with rig.client(acme) as http:
+        refused = await http.post("/auth/v1/issuers", json={"issuer": other, "introspection": how})
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        every = how | {"tokens": "every"}
+        made = await http.post("/auth/v1/issuers", json={"issuer": other, "introspection": every})
+        assert made.status_code == 201
 
 
 async def test_a_revocation_is_answered_when_it_is_in_force(rig: Rig) -> None:

@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 
 from interlock.errors import Refused
+from interlock.identity.outgoing import is_public
 from interlock.identity.submissions import AgentKey
 from interlock.identity.tokens import key_set
-from services.auth.clients import HttpDiscovery, is_public
+from services.auth.clients import HttpDiscovery
 from tests.services.auth.rig import public, signer
 
 JWK = public(AgentKey("default", signer("x")))

@@ -19,11 +19,11 @@ from starlette.routing import Mount, Route
 from interlock.contracts.changes import SigningKeyRotated
 from interlock.errors import Refused
 from interlock.identity.asgi import answered, authenticate
+from interlock.identity.sealing import Seal
 from interlock.identity.submissions import AgentKey
 from interlock.identity.tokens import Tokens
 from interlock.state.memory import MemoryStateReader
 from services.auth.http.oauth import ASSERTION
-from services.auth.store.sealing import Seal
 from tests.services.auth.rig import EDGE, KEYRING, KINDS, NOON, Rig, basic, public, signer
 
 KEY = AgentKey("default", signer("copilot"))
