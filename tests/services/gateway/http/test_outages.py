@@ -1,6 +1,10 @@
 """What a client is told while something of ours is away, and what becomes of its task."""
 
+import json
 from typing import Any
+
+import httpx2
+import pytest
 
 from interlock.bus import Raw
 from interlock.bus.memory import MemoryBus
@@ -10,9 +14,27 @@ from interlock.testing.build import KEYRING
 from services.gateway.model import Snapshot, Unsure
 from services.gateway.store import Accepting, MemorySnapshots
 from tests.services.gateway.build import Gateway, World, now, world
-from tests.services.gateway.http.raw import call, post
-from tests.services.gateway.http.test_mcp import PATHS
+from tests.services.gateway.http.raw import ACCEPT, call, headers, post
+from tests.services.gateway.http.test_mcp import SLOW
 from tests.services.gateway.http.test_rest import CALL, WAIT
+
+LEGACY = {"MCP-Protocol-Version": "2025-11-25", **ACCEPT}
+PLAIN = {"name": "crm__search", "arguments": {"query": "acme"}}
+OLD = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": PLAIN}
+MCP = pytest.mark.parametrize(
+    ("given", "body"),
+    [(headers(), call()), (SLOW, call()), (LEGACY, OLD)],
+    ids=["lean", "sdk", "legacy"],
+)
+"""Every way through the MCP door."""
+
+
+def said(answer: httpx2.Response) -> Any:
+    """The JSON-RPC answer, whether alone or as the last event of a stream."""
+    if not answer.headers["content-type"].startswith("text/event-stream"):
+        return answer.json()
+    data = [line for line in answer.text.splitlines() if line.startswith("data:")]
+    return json.loads(data[-1].removeprefix("data:"))
 
 
 class DeafBus(MemoryBus):
@@ -47,22 +69,38 @@ async def test_while_the_bus_is_away_nothing_is_taken_in_and_then_all_is_well(
     assert again.json()["state"] == "succeeded"
 
 
-@PATHS
-async def test_an_mcp_client_is_told_so_in_http(gateway: Gateway, given: dict[str, str]) -> None:
+@MCP
+async def test_an_mcp_client_is_told_so_in_http(
+    gateway: Gateway, given: dict[str, str], body: Any
+) -> None:
     gateway.bus.away = True
     async with gateway.client() as client:
-        told = await post(client, call(), headers=given)
-    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
-    assert gateway.shared.tasks == {}
+        told = await post(client, body, headers=given)
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+        assert gateway.shared.tasks == {}
+        gateway.bus.away = False
+        again = await post(client, body, headers=given)
+    assert said(again)["result"].get("isError", False) is False
 
 
 async def test_snapshots_that_are_away_are_503_and_nothing_runs(gateway: Gateway) -> None:
     gateway.shared.away = True
     async with gateway.client() as client:
         told = await client.post("/v1/tasks", json=CALL)
-        mcp = await post(client, call())
     assert (told.status_code, told.headers["retry-after"]) == (503, "1")
-    assert (mcp.status_code, mcp.json()["error"]["code"]) == (503, -32603)
+    assert gateway.authority.asked == []
+
+
+@MCP
+async def test_an_mcp_client_is_told_that_snapshots_are_away(
+    gateway: Gateway, given: dict[str, str], body: Any
+) -> None:
+    gateway.shared.away = True
+    async with gateway.client() as client:
+        told = await post(client, body, headers=given)
+    assert said(told)["error"]["code"] == -32603
+    if given is not SLOW and given is not LEGACY:  # the SDK has begun its answer by then
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
     assert gateway.authority.asked == []
 
 
@@ -95,10 +133,15 @@ async def test_a_lost_answer_is_perhaps_accepted_and_no_reason_to_repeat(suite: 
         assert shown.json()["state"] == "succeeded"
 
 
-async def test_a_lost_answer_tells_an_mcp_client_where_to_look(suite: World) -> None:
+@MCP
+async def test_a_lost_answer_tells_an_mcp_client_where_to_look(
+    suite: World, given: dict[str, str], body: Any
+) -> None:
     suite.store = lambda replica: Forgetful(suite.shared, replica)
     async with suite.gateway() as gateway, gateway.client() as client:
-        result = (await post(client, call())).json()["result"]
+        told = await post(client, body, headers=given)
+        assert "retry-after" not in told.headers
+        result = said(told)["result"]
     (place,) = suite.shared.tasks
     assert result["isError"] is True
     assert f"{gateway.url}/v1/tasks/{place.task_id}" in result["content"][0]["text"]
