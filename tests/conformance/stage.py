@@ -53,6 +53,17 @@ def stage(folder: Path, origin: str) -> Iterator[Stage]:
         yield Stage(running, url, made["key"])
 
 
+ANSWERED = {
+    "slow_compute": "task",
+    "protocol_error_job": "task",
+    "confirm_delete": "task",
+    "multi_input": "task",
+    "failing_job": "task_required",
+    "test_tool_with_task": "mrtr_first",
+}
+"""How calls are answered to clients that know tasks; of all other tools with their results."""
+
+
 def _register(running: Suite, url: str) -> None:
     server = {
         "name": SERVER,
@@ -66,5 +77,7 @@ def _register(running: Suite, url: str) -> None:
     }
     told = running.ask("POST", "/registry/v1/servers", server)
     assert told["inspected"], told["inspect_error"]
+    tools = {name: {"execution": execution} for name, execution in ANSWERED.items()}
+    running.ask("PATCH", f"/registry/v1/servers/{SERVER}", {"tools": tools})
     for state in ("submitted", "security_review", "approved_dev"):
         running.ask("POST", f"/registry/v1/servers/{SERVER}/move", {"to": state, "reason": "test"})

@@ -5,9 +5,9 @@ import asyncio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, InputRequiredResult
+from mcp.types import INTERNAL_ERROR, InputRequest, InputRequiredResult
 
-from tests.conformance.everything.rounds import Asked, elicit
+from tests.conformance.everything.rounds import Asked, elicit, given
 
 FAILS_AFTER = 1.0
 """Seconds."""
@@ -58,21 +58,21 @@ async def confirm_delete(ctx: Context, filename: str = "file.txt") -> Asked:
 
 
 async def multi_input(ctx: Context) -> Asked:
-    """Asks for a name, then for an age."""
-    answers = ctx.input_responses or {}
-    if ctx.request_state is None:
-        question = elicit("What is your name?", name="string")
-        return InputRequiredResult(input_requests={"name": question}, request_state="name asked")
-    if ctx.request_state == "name asked" and "name" in answers:
-        question = elicit("How old are you?", age="integer")
-        return InputRequiredResult(input_requests={"age": question}, request_state="age asked")
+    """Asks for a name and an age at once."""
+    questions: dict[str, InputRequest] = {
+        "name": elicit("What is your name?", name="string"),
+        "age": elicit("How old are you?", age="integer"),
+    }
+    if not questions.keys() <= (ctx.input_responses or {}).keys():
+        return InputRequiredResult(input_requests=questions)
     return "Got both."
 
 
 async def test_tool_with_task(ctx: Context) -> Asked:
     """Asks once, then goes to work."""
-    if "user_name" not in (ctx.input_responses or {}):
+    name = given(ctx, "user_name", "name")
+    if name is None:
         question = elicit("What is your name?", name="string")
         return InputRequiredResult(input_requests={"user_name": question})
     await asyncio.sleep(0.2)
-    return "Done."
+    return f"Done, {name}."

@@ -45,7 +45,7 @@ def add_to(server: MCPServer) -> None:
     @server.prompt()
     async def test_input_required_result_prompt(ctx: Context) -> Any:
         """Asks for its context."""
-        context = _given(ctx, "user_context", "context")
+        context = given(ctx, "user_context", "context")
         if context is None:
             question = elicit("What context should the prompt use?", context="string")
             return InputRequiredResult(input_requests={"user_context": question})
@@ -54,7 +54,7 @@ def add_to(server: MCPServer) -> None:
 
 async def test_input_required_result_elicitation(ctx: Context) -> Asked:
     """Asks for a name."""
-    name = _given(ctx, "user_name", "name")
+    name = given(ctx, "user_name", "name")
     if name is None:
         question = elicit("What is your name?", name="string")
         return InputRequiredResult(input_requests={"user_name": question})
@@ -80,7 +80,7 @@ async def test_input_required_result_list_roots(ctx: Context) -> Asked:
 
 async def test_input_required_result_request_state(ctx: Context) -> Asked:
     """Asks, and wants its state back with the answer."""
-    if _given(ctx, "confirm", "ok") is None or ctx.request_state != "waits for ok":
+    if given(ctx, "confirm", "ok") is None or ctx.request_state != "waits for ok":
         question = elicit("Please confirm", ok="boolean")
         return InputRequiredResult(
             input_requests={"confirm": question}, request_state="waits for ok"
@@ -103,13 +103,13 @@ async def test_input_required_result_multiple_inputs(ctx: Context) -> Asked:
 async def test_input_required_result_multi_round(ctx: Context) -> Asked:
     """Asks twice."""
     state = ctx.request_state or ""
-    name = _given(ctx, "step1", "name")
+    name = given(ctx, "step1", "name")
     if state == "step 1" and name is not None:
         question = elicit("Step 2: What is your favorite color?", color="string")
         return InputRequiredResult(
             input_requests={"step2": question}, request_state=f"step 2 of {name}"
         )
-    color = _given(ctx, "step2", "color")
+    color = given(ctx, "step2", "color")
     if state.startswith("step 2 of ") and color is not None:
         return f"{state.removeprefix('step 2 of ')} likes {color}."
     question = elicit("Step 1: What is your name?", name="string")
@@ -118,7 +118,7 @@ async def test_input_required_result_multi_round(ctx: Context) -> Asked:
 
 async def test_input_required_result_tampered_state(ctx: Context) -> Asked:
     """Asks, with a state that nobody can change unnoticed."""
-    if ctx.request_state is None or _given(ctx, "confirm", "ok") is None:
+    if ctx.request_state is None or given(ctx, "confirm", "ok") is None:
         question = elicit("Please confirm", ok="boolean")
         return InputRequiredResult(input_requests={"confirm": question}, request_state="untouched")
     return "The state came back untouched."
@@ -172,7 +172,7 @@ def sample(text: str, max_tokens: int) -> CreateMessageRequest:
     )
 
 
-def _given(ctx: Context, question: str, name: str) -> Any:
+def given(ctx: Context, question: str, name: str) -> Any:
     """What the user filled in; None where nothing was asked or nothing filled in."""
     answer = (ctx.input_responses or {}).get(question)
     if not isinstance(answer, ElicitResult):
