@@ -112,8 +112,8 @@ ROWS = (
         "stood-still",
         "a worker stands still longer than its lease, and goes on",
         processes.stood_still,
-        ("valkey", "kafka"),
-        also=("sqs", "postgres"),
+        BUSES,
+        also=("postgres",),
         unknown=True,
     ),
     Row(
