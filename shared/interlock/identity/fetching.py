@@ -1,6 +1,6 @@
 """A token under a key that its issuer did not publish yet: auth is told to look, and is waited for.
 
-Doors call nobody: they hint, and auth publishes what it finds. Strangers may write any key id, so
+Doors fetch no keys: they hint, and auth publishes what it finds. Strangers may write any key id, so
 hints are few, and whoever comes right after one is not kept waiting for another.
 """
 
