@@ -60,6 +60,7 @@ async def again(client: httpx2.AsyncClient, state: str, answers: Any, **more: An
     return await post(client, body, path=path, headers=given)
 
 
+@pytest.mark.promise("tasks")
 async def test_a_call_asks_and_goes_on_with_the_answer(gateway: Gateway) -> None:
     gateway.authority.judge = asking({"sure": ELICIT}, {"name": ELICIT, "age": ELICIT})
     async with gateway.client() as client:

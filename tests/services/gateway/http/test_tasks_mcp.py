@@ -72,6 +72,7 @@ async def test_the_extension_is_announced(gateway: Gateway) -> None:
     assert told["capabilities"]["extensions"] == {TASKS: {}}
 
 
+@pytest.mark.promise("tasks")
 @pytest.mark.parametrize("execution", [Execution.TASK, Execution.TASK_REQUIRED])
 async def test_a_task_is_answered_at_once_and_is_there_to_be_looked_at(
     gateway: Gateway, execution: Execution
@@ -193,6 +194,7 @@ async def test_a_cancelled_task_is_cancelled_and_cancelling_again_says_nothing_e
     assert gateway.authority.cancelled.empty()
 
 
+@pytest.mark.promise("tasks")
 async def test_foreign_and_unheard_of_tasks_are_the_same_to_a_caller(gateway: Gateway) -> None:
     offer(gateway, Execution.TASK)
     async with gateway.client() as client, gateway.client("other") as other:
@@ -228,6 +230,7 @@ async def test_closing_a_stream_cancels_no_task_that_was_handed_out(gateway: Gat
     assert gateway.authority.cancelled.empty()
 
 
+@pytest.mark.promise("tasks")
 async def test_any_replica_shows_a_task(suite: World) -> None:
     async with suite.gateway() as one, suite.gateway() as two:
         offer(one, Execution.TASK)
