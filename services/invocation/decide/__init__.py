@@ -1,7 +1,6 @@
 """Every rule of invocation, as functions of their arguments."""
 
 from services.invocation.decide.asking import (
-    LEVELS,
     MOST_LOGGED,
     askable,
     continues,
@@ -10,12 +9,11 @@ from services.invocation.decide.asking import (
     undeclared,
     wants_logged,
 )
-from services.invocation.decide.ending import after, bounded, pause, settlement, stopped, tries
+from services.invocation.decide.ending import after, bounded, pause, settlement, stopped
 from services.invocation.decide.leases import Pulse, choose, dead, watch
 from services.invocation.decide.looking import expired, failed, look, repeatable
 
 __all__ = [
-    "LEVELS",
     "MOST_LOGGED",
     "Pulse",
     "after",
@@ -33,7 +31,6 @@ __all__ = [
     "settlement",
     "stopped",
     "told_upstream",
-    "tries",
     "undeclared",
     "wants_logged",
     "watch",
