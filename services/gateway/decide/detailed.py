@@ -19,7 +19,6 @@ from services.gateway.decide.text import raw
 from services.gateway.model import Snapshot
 
 POLL_MS = 1000
-ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 def status_of(snapshot: Snapshot) -> str:
