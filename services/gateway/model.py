@@ -10,7 +10,7 @@ from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
 from interlock.contracts.task import NO_CLIENT, Client, Task, TaskEvent, TaskKind, TaskState
-from interlock.errors import InterlockError, Refused
+from interlock.errors import Refused
 
 
 class Place(NamedTuple):
@@ -219,9 +219,3 @@ class Unanswered(Refused):
     def __init__(self, detail: str, error: str | None) -> None:
         super().__init__(detail)
         self.error = error
-
-
-class Unsure(InterlockError):
-    """The task may have been accepted: its snapshot was sent, and the answer got lost."""
-
-    code = "perhaps_accepted"

@@ -42,18 +42,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     database = await host.database(METADATA, durable=True)
     journal = Journal(database)
     upstreams = _upstreams(host, settings, commands)
-    around = Around(
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",
-        journal=journal,
-        upstream=upstreams,
-        published=Published(host.state(CATALOGUE, AGENTS, REVOCATIONS)),
-        bus=host.bus,
-        stamp=host.stamp,
-        traces=host.traces,
-        metrics=host.metrics,
-        now=host.now,
-        limits=_limits(settings),
-    )
+    around = _around(host, settings, journal, upstreams)
     ends = Ends(around)
     worker = Worker(around, ends)
     door = Door(journal, Settling(around, ends), commands, host.tokens)
@@ -73,6 +62,21 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await worker.drain(host.suite.drain_seconds)
         finally:
             await upstreams.close()
+
+
+def _around(host: Host, settings: Settings, journal: Journal, upstreams: Upstreams) -> Around:
+    return Around(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",
+        journal=journal,
+        upstream=upstreams,
+        published=Published(host.state(CATALOGUE, AGENTS, REVOCATIONS)),
+        bus=host.bus,
+        stamp=host.stamp,
+        traces=host.traces,
+        metrics=host.metrics,
+        now=host.now,
+        limits=_limits(settings),
+    )
 
 
 def _upstreams(host: Host, settings: Settings, commands: Sequence[Command]) -> Upstreams:

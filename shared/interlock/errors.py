@@ -44,6 +44,15 @@ class Unavailable(InterlockError):
         self.retry_after = retry_after
 
 
+class Unsure(InterlockError):
+    """The request was sent and its answer got lost: a blind repeat may do it twice.
+
+    `data["url"]` says where to look, where that is known.
+    """
+
+    code = "perhaps_accepted"
+
+
 class Unreadable(InterlockError):
     """A message breaks its contract. Parked at once, with the raw bytes."""
 

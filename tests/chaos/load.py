@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from interlock.errors import Refused, Unavailable
+from interlock.errors import Refused, Unavailable, Unsure
 from interlock.sdk import BusAgent, Interlock, Outcome, Submission
 from tests.chaos.scale import scaled
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SERVER, arguments
@@ -117,7 +117,7 @@ class Load:
         while True:
             try:
                 return await work()
-            except Unavailable:
+            except (Unavailable, Unsure):  # each has its key
                 self.refusals += 1
                 await asyncio.sleep(PAUSE)
 

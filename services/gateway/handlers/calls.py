@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from interlock.contracts.catalogue import Execution
 from interlock.contracts.outcomes import TaskProgressed
 from interlock.contracts.task import Principal, Task, TaskState
-from interlock.errors import Refused, Unavailable
+from interlock.errors import Refused, Unavailable, Unsure
 from interlock.identity.tokens import Caller
 from interlock.telemetry.traces import Traces, traceparent_of
 from services.gateway.decide import rejoin, tell
@@ -25,7 +25,7 @@ from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
-from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, Unanswered, Unsure
+from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, Unanswered
 
 log = structlog.get_logger()
 Progress = Callable[[float, float | None, str], Awaitable[None]]

@@ -6,9 +6,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, Unsure
 from interlock.identity.asgi import problem
-from services.gateway.model import Unsure
 
 
 def answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from interlock.contracts.ids import ServerName, ToolName
 from interlock.contracts.task import TaskKind
-from interlock.errors import InterlockError, Refused
+from interlock.errors import InterlockError, Refused, Unsure
 from interlock.identity.asgi import authenticate, preferred_wait
 from interlock.identity.tokens import Caller, Tokens
 from interlock.runtime.pages import takes
@@ -27,7 +27,7 @@ from services.gateway.handlers.waiting import Waiters, Watch, until_final
 from services.gateway.http.answers import answer, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.stream import MilestoneStream, StreamLimits
-from services.gateway.model import Feature, Offer, Place, Snapshot, Unsure
+from services.gateway.model import Feature, Offer, Place, Snapshot
 from services.gateway.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -14,7 +14,7 @@ from interlock.bus import BusEntry, Raw
 from interlock.contracts.outcomes import TaskSettled, TaskSucceeded
 from interlock.contracts.task import Client, Principal, Task, TaskState
 from interlock.contracts.topics import Topic
-from interlock.errors import Unavailable
+from interlock.errors import Unavailable, Unsure
 from services.gateway.decide import merge, rejoin
 from services.gateway.model import (
     Happened,
@@ -25,7 +25,6 @@ from services.gateway.model import (
     Sent,
     Snapshot,
     Unpublished,
-    Unsure,
 )
 from services.gateway.store import rows, scripts
 from services.gateway.store.memory import conflict

@@ -28,7 +28,16 @@ HOP = frozenset(
 )
 """Header fields of one connection, never passed on (RFC 9110 §7.6.1)."""
 BODY_SAYS = frozenset({b"content-length", b"transfer-encoding"})
-AWAY = b'{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable"}'
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that may be repeated blindly (RFC 9110 §9.2.1)."""
+AWAY = (
+    b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable",'
+    b'"detail":"no process of this service takes requests; nothing was done, come back later"}'
+)
+LOST = (
+    b'{"type":"about:blank","title":"Bad Gateway","status":502,"code":"perhaps_accepted",'
+    b'"detail":"the service went away before it answered; it may have taken the request on"}'
+)
 
 
 class Edge:
@@ -111,7 +120,7 @@ class Edge:
             raise
         except aiohttp.ClientConnectionError:
             if not started:
-                await _away(send)
+                await (_away if scope["method"] in SAFE else _lost)(send)
 
 
 async def _answer(answer: aiohttp.ClientResponse, send: Send) -> None:
@@ -137,10 +146,20 @@ async def _body(sent: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
 
 
 async def _away(send: Send) -> None:
+    """Nothing was done."""
+    await _problem(send, 503, AWAY, (b"retry-after", b"1"))
+
+
+async def _lost(send: Send) -> None:
+    """Something may have been done, so nobody is told to come back."""
+    await _problem(send, 502, LOST)
+
+
+async def _problem(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
     headers = [
         (b"content-type", b"application/problem+json"),
-        (b"retry-after", b"1"),
-        (b"content-length", str(len(AWAY)).encode()),
+        (b"content-length", str(len(body)).encode()),
+        *more,
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": AWAY})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from interlock.errors import InterlockError, Refused, Unavailable
+from interlock.errors import InterlockError, Refused, Unavailable, Unsure
 from interlock.sdk.credentials import ApiKey, Credential
 from interlock.sdk.sse import read_events
 from interlock.sdk.task import Event, Outcome
@@ -215,16 +215,21 @@ async def _told(answer: aiohttp.ClientResponse) -> Any:
     text = await answer.text()
     if answer.status < 400:
         return json.loads(text) if text else None
-    raise _error(answer.status, text, answer.headers.get("Retry-After"))
+    raise _error(answer, text)
 
 
-def _error(status: int, text: str, retry_after: str | None) -> InterlockError:
+def _error(answer: aiohttp.ClientResponse, text: str) -> InterlockError:
+    """A repeat of what only reads is always safe; of anything else where nothing was taken on."""
+    status, retry_after = answer.status, answer.headers.get("Retry-After")
     try:
         problem = json.loads(text)
         detail, code = str(problem.pop("detail")), str(problem.pop("code"))
     except (ValueError, KeyError, AttributeError, TypeError):
         problem, code = {}, "http"
         detail = f"the server answered `{status}`: {text[:200]}"
-    if status == 503:
+    lost = code == Unsure.code or status in {502, 504}
+    if lost and answer.method not in {"GET", "HEAD"}:
+        return Unsure(detail, data=problem)
+    if lost or status == 503:
         return Unavailable(detail, code=code, retry_after=float(retry_after or 1))
     return Refused(detail, code=code, data=problem)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -161,3 +162,25 @@ async def test_a_service_without_any_process_is_a_503() -> None:
         session.get(f"{url}/policy/echo") as answer,
     ):
         assert answer.status == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "code", "again"),
+    [("GET", 503, "unavailable", "1"), ("POST", 502, "perhaps_accepted", None)],
+)
+async def test_a_process_that_dies_before_it_answers_may_have_done_what_it_was_asked(
+    method: str, status: int, code: str, again: str | None
+) -> None:
+    async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    door = bind("127.0.0.1", 0)
+    async with (
+        await asyncio.start_server(dies, sock=door),
+        edged({"gateway": [door.getsockname()[1]]}) as url,
+        aiohttp.ClientSession() as session,
+        session.request(method, f"{url}/v1/tasks") as answer,
+    ):
+        assert (answer.status, answer.headers.get("Retry-After")) == (status, again)
+        assert (await answer.json(content_type=None))["code"] == code

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from interlock.contracts.task import TaskState
-from interlock.errors import Refused, Unavailable
+from interlock.errors import Refused, Unavailable, Unsure
 from interlock.sdk import ClientCredentials, Event, Interlock
 from tests.interlock.sdk.conftest import Answer, Gateway
 
@@ -87,6 +87,24 @@ async def test_503_is_unavailable_and_says_when_to_come_back(gateway: Gateway) -
         with pytest.raises(Unavailable, match="the bus is away") as error:
             await client.submit("crm", "search", {})
     assert error.value.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        problem(503, "perhaps_accepted", "the answer got lost", url="/v1/tasks/task-1"),
+        problem(502, "perhaps_accepted", "the service went away", url="/v1/tasks/task-1"),
+    ],
+    ids=["door", "edge"],
+)
+async def test_what_was_perhaps_accepted_is_not_told_to_come_back(
+    gateway: Gateway, answer: Answer
+) -> None:
+    gateway.will(answer)
+    async with Interlock(gateway.url, "key") as client:
+        with pytest.raises(Unsure) as error:
+            await client.submit("crm", "search", {})
+    assert error.value.data["url"] == "/v1/tasks/task-1"
 
 
 @pytest.mark.parametrize("body", ["<h1>no</h1>", ["a"], {"detail": "no code"}])

@@ -9,9 +9,9 @@ import pytest
 from interlock.bus import Raw
 from interlock.bus.memory import MemoryBus
 from interlock.contracts.requests import TaskAuthenticated
-from interlock.errors import Unavailable
+from interlock.errors import Unavailable, Unsure
 from interlock.testing.build import KEYRING
-from services.gateway.model import Snapshot, Unsure
+from services.gateway.model import Snapshot
 from services.gateway.store import Accepting, MemorySnapshots
 from tests.services.gateway.build import Gateway, World, now, world
 from tests.services.gateway.http.raw import ACCEPT, call, headers, post

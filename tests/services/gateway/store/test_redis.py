@@ -15,9 +15,9 @@ from interlock.bus.redis.entries import delivery
 from interlock.contracts.ids import Digest
 from interlock.contracts.task import TaskState
 from interlock.contracts.topics import Topic
-from interlock.errors import Refused, Unavailable
+from interlock.errors import Refused, Unavailable, Unsure
 from interlock.testing import build
-from services.gateway.model import Place, Sent, Unsure
+from services.gateway.model import Place, Sent
 from services.gateway.store import RedisSnapshots
 from tests.services.gateway.decide.test_merge import happened
 from tests.services.gateway.store.test_promises import PLACE, accepting
