@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from interlock.bus import Raw
@@ -67,8 +67,8 @@ class Milestone:
     number: int
     type: str
     time: datetime
-    facts: Mapping[str, Any] | None
-    """What the event said beside the task's header; None where the snapshot holds it."""
+    fact: TaskEvent | None
+    """None where the snapshot holds it, or where a newer version wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

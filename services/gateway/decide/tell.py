@@ -1,7 +1,7 @@
 """What clients are told of a task: as a REST document, and as the result of an MCP `tools/call`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -76,10 +76,8 @@ def event_name(type_: str) -> str:
 
 def milestone(one: Milestone, snapshot: Snapshot) -> bytes:
     """An entry of the log as a server-sent event (WHATWG HTML, §9.2)."""
-    facts: Mapping[str, Any] = one.facts or {}
-    fact = snapshot.fact
-    if one.facts is None and fact is not None and fact.type == one.type:
-        facts = facts_of(fact)
+    fact = one.fact or snapshot.fact
+    facts = facts_of(fact) if fact is not None and fact.type == one.type else {}
     data = orjson.dumps({"task_id": snapshot.task.id, "time": one.time, **facts})
     lines = data.replace(b"\r", b" ").replace(b"\n", b" ")  # JSON text may be laid out in lines
     name = event_name(one.type).encode()

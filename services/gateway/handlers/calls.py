@@ -1,7 +1,7 @@
 """One `tools/call`: accept the task, wait for its end, tell it as a tool's result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +11,6 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from interlock.contracts.catalogue import Execution
-from interlock.contracts.outcomes import TaskProgressed
 from interlock.contracts.task import Principal, Task, TaskState
 from interlock.errors import Refused, Unavailable, Unsure
 from interlock.identity.tokens import Caller
@@ -20,6 +19,7 @@ from services.gateway.decide import rejoin, tell
 from services.gateway.decide.detailed import created
 from services.gateway.decide.manner import NEEDS_TASKS, manner_of
 from services.gateway.handlers.leases import Leases, Reply
+from services.gateway.handlers.listener import Listener, Telling
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.rounds import Rounds
@@ -28,18 +28,6 @@ from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_fi
 from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, Unanswered
 
 log = structlog.get_logger()
-Progress = Callable[[float, float | None, str], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Listener:
-    """The client at the other end of a call."""
-
-    progress: Progress | None = None
-    """Takes progress, where the client asked for it; numbers only ever grow (MCP, "Progress")."""
-    modern: bool = True
-    """Since 2026-07-28 closing the stream is a cancellation; before it never was."""
-    reply: Reply = field(default_factory=Reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +189,11 @@ class Calls:
             return await self._end(watch, patience, listener)
 
     async def _end(self, watch: Watch, patience: Patience, listener: Listener) -> Snapshot:
-        telling = _Growing(listener)
-        return await until_final(watch, self.waiters, self.tasks.store, patience, telling)
+        store, standing = self.tasks.store, watch.snapshot
+        if not listener.curious or standing is None:
+            return await until_final(watch, self.waiters, store, patience)
+        telling = Telling(listener, store, watch.place, standing.task.round)
+        return await until_final(watch, self.waiters, store, patience, telling)
 
     async def _begun(self, caller: Caller, task: Task, asked: Asked) -> Snapshot:
         retry = asked.means.retry
@@ -235,22 +226,6 @@ class Calls:
         running = asyncio.ensure_future(cancel())
         self._cancelling.add(running)
         running.add_done_callback(self._cancelling.discard)
-
-
-class _Growing:
-    """Passes progress on as long as it grows; a second attempt begins again at nothing."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._told = float("-inf")
-
-    async def __call__(self, snapshot: Snapshot) -> None:
-        fact, tell_client = snapshot.fact, self._listener.progress
-        if tell_client is None or not isinstance(fact, TaskProgressed) or fact.progress is None:
-            return
-        if fact.progress > self._told:
-            self._told = fact.progress
-            await tell_client(fact.progress, fact.total, fact.message)
 
 
 def _violations(error: Refused) -> str:

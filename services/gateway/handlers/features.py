@@ -11,7 +11,8 @@ from interlock.identity.tokens import Caller
 from interlock.telemetry.traces import traceparent_of
 from services.gateway.decide import tell
 from services.gateway.decide.manner import Manner
-from services.gateway.handlers.calls import Calls, Listener
+from services.gateway.handlers.calls import Calls
+from services.gateway.handlers.listener import Listener
 from services.gateway.handlers.tasks import Asked
 from services.gateway.model import NO_MEANS, Feature, Means, Unanswered
 

@@ -109,7 +109,8 @@ async def until_final(
 ) -> Snapshot:
     """The task when it has ended, when patience has, or when the process stops.
 
-    `watch.snapshot` must be there. `moved` is told of each change.
+    `watch.snapshot` must be there. `moved` is told where the task stands, again and again, of its
+    end too; it may take its time, and nothing is returned before it has.
     """
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -117,11 +118,11 @@ async def until_final(
         snapshot = watch.snapshot
         assert snapshot is not None
         left = patience(snapshot) - (clock() - began)
+        if moved is not None:
+            await moved(snapshot)
         if snapshot.final or left <= 0 or waiters.closing:
             return snapshot
         heard = await watch.news(min(left, LOOK_AGAIN))
         if watch.behind or not heard:
             with suppress(Unavailable):  # it is accepted: an outage only delays what we know
                 watch.renew(await store.read(watch.place))
-        if moved is not None and watch.snapshot is not snapshot:
-            await moved(watch.snapshot or snapshot)

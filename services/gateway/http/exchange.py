@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from mcp.server import ServerRequestContext
+from mcp.types import Notification
 
 from interlock.identity.tokens import Caller
-from services.gateway.handlers.calls import Progress, Wanted
+from services.gateway.handlers.calls import Wanted
 from services.gateway.handlers.features import WantedFeature
 from services.gateway.handlers.leases import Reply
-from services.gateway.model import Front
+from services.gateway.handlers.listener import Listener
+from services.gateway.model import Front, Means
 
 CALL = "tools/call"
 VERSION = "io.modelcontextprotocol/protocolVersion"
 """What a message says of its protocol, in `_meta`."""
+LOGGED = "notifications/message"
 MODERN = "2026-07-28"
 """The first protocol without sessions; later ones sort behind it."""
 EXCHANGE = "interlock.exchange"
@@ -50,10 +54,20 @@ def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:
     return found
 
 
-def progress_to(ctx: ServerRequestContext[Any, Any]) -> Progress:
-    """Tells progress on the request's own stream, where its client asked for that."""
+def listener_to(ctx: ServerRequestContext[Any, Any], means: Means) -> Listener:
+    """The client of a request that the SDK serves; it is told on the request's own stream what it
+    asked for, and waits there for the answer."""
 
-    async def tell(progress: float, total: float | None, message: str) -> None:
+    async def progress(progress: float, total: float | None, message: str) -> None:
         await ctx.session.report_progress(progress, total, message or None)
 
-    return tell
+    async def logged(entry: str) -> None:
+        raw = Notification[dict[str, Any], str](method=LOGGED, params=orjson.loads(entry))
+        await ctx.session.send_notification(raw, ctx.request_id)  # type: ignore[arg-type]  # unknown fields survive
+
+    return Listener(
+        progress=progress if "progress_token" in (ctx.meta or {}) else None,
+        logged=None if means.client.log_level is None else logged,
+        modern=ctx.protocol_version >= MODERN,
+        reply=exchange_of(ctx).reply,
+    )

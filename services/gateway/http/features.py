@@ -16,10 +16,9 @@ from interlock.errors import Refused, Unavailable
 from services.gateway.decide import uris
 from services.gateway.decide.tell import protocol_error
 from services.gateway.decide.text import cut, raw
-from services.gateway.handlers.calls import Listener
 from services.gateway.handlers.features import Features, WantedFeature
 from services.gateway.handlers.shelves import Shelf, Shelves
-from services.gateway.http.exchange import MODERN, Exchange, exchange_of, progress_to
+from services.gateway.http.exchange import MODERN, Exchange, exchange_of, listener_to
 from services.gateway.http.means import means_of
 from services.gateway.http.pages import FRESH_MS, page_of
 from services.gateway.model import Feature, Listed, Unanswered
@@ -105,12 +104,11 @@ class FeatureProtocol:
         exchange = exchange_of(ctx)
         if exchange.feature is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
-        modern = ctx.protocol_version >= MODERN
-        listener = Listener(progress=progress_to(ctx), modern=modern, reply=exchange.reply)
+        listener = listener_to(ctx, exchange.feature.means)
         try:
             text = await self._features.answer(exchange.caller, exchange.feature, listener)
         except Unanswered as error:
-            raise unanswered(error, modern) from None
+            raise unanswered(error, listener.modern) from None
         except Unavailable as error:
             raise MCPError(INTERNAL_ERROR, f"{error.detail}; try again") from None
         except Refused as error:

@@ -16,9 +16,10 @@ from starlette.types import Receive, Send
 
 from interlock.errors import InterlockError, Unavailable
 from services.gateway.decide.tell import protocol_error
-from services.gateway.handlers.calls import Calls, Listener, Wanted
+from services.gateway.handlers.calls import Calls, Wanted
+from services.gateway.handlers.listener import Listener
 from services.gateway.http.answers import refused
-from services.gateway.http.exchange import CALL, MODERN, VERSION, Exchange
+from services.gateway.http.exchange import CALL, LOGGED, MODERN, VERSION, Exchange
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, disconnected
 from services.gateway.model import Unanswered
 
@@ -44,7 +45,9 @@ class Lean:
             return False
         stream = _Answer(exchange.message, send)
         listener = Listener(
-            progress=stream.progress if stream.token is not None else None, reply=exchange.reply
+            progress=None if stream.token is None else stream.progress,
+            logged=None if wanted.means.client.log_level is None else stream.logged,
+            reply=exchange.reply,
         )
         running = asyncio.ensure_future(self.calls.answer(exchange.caller, wanted, listener))
         gone = asyncio.ensure_future(disconnected(receive))
@@ -64,32 +67,25 @@ class Lean:
         """Until there is a result, or nobody to take it."""
         waiting: set[asyncio.Future[Any]] = {running, gone}
         while not (running.done() or gone.done()):
-            if stream.token is not None:
-                waiting = {running, gone, asyncio.ensure_future(stream.news.wait())}
             await asyncio.wait(
-                waiting,
-                timeout=self.keep_alive,
-                return_when=asyncio.FIRST_COMPLETED,
+                waiting, timeout=self.keep_alive, return_when=asyncio.FIRST_COMPLETED
             )
-            for news in waiting - {running, gone}:
-                news.cancel()
             if not (running.done() or gone.done()):
                 await stream.keep()
 
 
 class _Answer:
-    """JSON while that is possible; a stream from the first progress, or a silence, on.
+    """JSON while that is possible; a stream from the first notification, or a silence, on.
 
-    Progress is not queued: a client that is slower than it gets the newest.
+    Nothing is queued here: what is told waits until the client has taken what was told before.
     """
 
     def __init__(self, message: Mapping[str, Any], send: Send) -> None:
         self.token = message["params"]["_meta"].get("progressToken")
-        self.news = asyncio.Event()
         self._id = orjson.dumps(message["id"])
         self._send = send
         self._streams = False
-        self._progress: dict[str, Any] | None = None
+        self._turn = asyncio.Lock()
 
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         told: dict[str, Any] = {"progressToken": self.token, "progress": progress}
@@ -97,23 +93,27 @@ class _Answer:
             told["total"] = total
         if message:
             told["message"] = message
-        self._progress = told
-        self.news.set()
+        await self._notify("notifications/progress", orjson.dumps(told))
+
+    async def logged(self, entry: str) -> None:
+        await self._notify(LOGGED, entry.encode())
+
+    async def _notify(self, method: str, params: bytes) -> None:
+        told = b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method.encode(), params)
+        await self._stream(_frame(told))
 
     async def keep(self) -> None:
-        """Tell the newest progress, or only that we are still here."""
-        if not self._streams:
-            self._streams = True
-            await self._send(
-                {"type": "http.response.start", "status": 200, "headers": list(HEADERS)}
-            )
-        told, self._progress = self._progress, None
-        self.news.clear()
-        if told is None:
-            await self._write(KEEP_ALIVE)
-            return
-        notification = {"jsonrpc": "2.0", "method": "notifications/progress", "params": told}
-        await self._write(_frame(orjson.dumps(notification)))
+        """Tell that we are still here."""
+        await self._stream(KEEP_ALIVE)
+
+    async def _stream(self, part: bytes) -> None:
+        async with self._turn:
+            if not self._streams:
+                self._streams = True
+                await self._send(
+                    {"type": "http.response.start", "status": 200, "headers": list(HEADERS)}
+                )
+            await self._write(part)
 
     async def end(self, running: "asyncio.Future[str]") -> None:
         """The result, or the error where there is none."""
@@ -125,7 +125,7 @@ class _Answer:
             return
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self._id, running.result().encode())
         if self._streams:
-            await self._write(_frame(body.replace(b"\r", b" ").replace(b"\n", b" ")), more=False)
+            await self._write(_frame(body), more=False)
             return
         length = str(len(body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length)]
@@ -154,7 +154,9 @@ class _Answer:
 
 
 def _frame(data: bytes) -> bytes:
-    return b"event: message\r\ndata: %b\r\n\r\n" % data
+    """JSON text may be laid out in lines."""
+    one = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"event: message\r\ndata: %b\r\n\r\n" % one
 
 
 def _plain(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:

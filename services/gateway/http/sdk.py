@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.errors import Refused, Unavailable
 from services.gateway.decide.manner import TASKS
-from services.gateway.handlers.calls import Calls, Listener
+from services.gateway.handlers.calls import Calls
 from services.gateway.handlers.features import Features
 from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.shelves import Shelves
@@ -41,7 +41,7 @@ from services.gateway.http.exchange import (
     MODERN,
     Exchange,
     exchange_of,
-    progress_to,
+    listener_to,
 )
 from services.gateway.http.features import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
@@ -100,14 +100,13 @@ class Protocol:
         exchange = exchange_of(ctx)
         if exchange.wanted is None:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
-        modern = ctx.protocol_version >= MODERN
-        if not modern:
+        listener = listener_to(ctx, exchange.wanted.means)
+        if not listener.modern:
             exchange.reply.request = json.dumps(exchange.message.get("id"))
-        listener = Listener(progress=progress_to(ctx), modern=modern, reply=exchange.reply)
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)
         except Unanswered as error:
-            raise unanswered(error, modern) from None
+            raise unanswered(error, listener.modern) from None
         except Unavailable as error:
             raise MCPError(INTERNAL_ERROR, f"{error.detail}; nothing was done, try again") from None
         except Refused as error:
@@ -141,8 +140,8 @@ async def _served(ctx: Context, params: object) -> Any:
 async def _taken(ctx: Context, params: object) -> EmptyResult:
     """Up to 2025-11-25, and without a session: there is nothing to remember it by.
 
-    A level stands for nothing, as all that a tool logs is passed on; and a resource's news would
-    go to a stream that a client without a session does not have.
+    A level stands for nothing, as what a tool logs is passed on from `info` on; and a resource's
+    news would go to a stream that a client without a session does not have.
     """
     return EmptyResult()
 

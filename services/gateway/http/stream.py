@@ -78,7 +78,7 @@ class MilestoneStream(Response):
             if snapshot is None:
                 return
             entries = await self._store.log(self._place, self._after)
-            if any(one.facts is None for one in entries):  # they are in the snapshot, from now on
+            if any(one.fact is None for one in entries):  # they are in the snapshot, from now on
                 snapshot = await self._store.read(self._place) or snapshot
             if entries:
                 await self._send(send, [milestone(one, snapshot) for one in entries])

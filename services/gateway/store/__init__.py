@@ -1,10 +1,18 @@
 """Where snapshots live: what the gateway keeps promises with."""
 
 from services.gateway.store.memory import MemorySnapshots, Shared
-from services.gateway.store.port import Accepting, Applied, Given, Giving, Snapshots
+from services.gateway.store.port import (
+    LOG_AT_ONCE,
+    Accepting,
+    Applied,
+    Given,
+    Giving,
+    Snapshots,
+)
 from services.gateway.store.redis import RedisSnapshots
 
 __all__ = [
+    "LOG_AT_ONCE",
     "Accepting",
     "Applied",
     "Given",

@@ -10,7 +10,6 @@ from interlock.contracts.task import Principal, Task, TaskState
 from interlock.errors import Refused, Unavailable
 from services.gateway.decide import merge, rejoin
 from services.gateway.decide.merge import Weight
-from services.gateway.decide.tell import facts_of
 from services.gateway.model import (
     Happened,
     InDoubt,
@@ -213,9 +212,8 @@ class MemorySnapshots:
         if after.final:
             kept.request = None
         if not (weight and len(kept.log) >= MOST_PROGRESS):
-            kept.log.append(
-                Milestone(len(kept.log) + 1, event.fact.type, event.time, facts_of(event.fact))
-            )
+            number = len(kept.log) + 1
+            kept.log.append(Milestone(number, event.fact.type, event.time, event.fact))
         for door in kept.doors - {self._replica}:
             if door in self._shared.wakes:
                 self._shared.wakes[door](event.place)

@@ -27,6 +27,8 @@ REPUBLISH_AFTER = 5.0
 """Seconds after which what was accepted and not confirmed is published again."""
 GRACE = 60.0
 """Seconds past a deadline from which on the end of a task is asked for, every `GRACE` seconds."""
+LOG_AT_ONCE = 200
+"""From this many entries on an answer may not have all that a log holds."""
 MOST_RECENT = 1000
 """Tasks that a principal's list goes back."""
 LEASE = 3.0
@@ -142,7 +144,7 @@ class Snapshots(Protocol):
         """The task as it stands."""
 
     async def log(self, place: Place, after: int) -> Sequence[Milestone]:
-        """Its milestones behind number `after`."""
+        """Its milestones behind number `after`; see `LOG_AT_ONCE`."""
 
     async def recent(self, principal: Principal, limit: int) -> Sequence[Snapshot]:
         """The principal's tasks, the newest first."""

@@ -32,6 +32,7 @@ from services.gateway.store.pipe import Asking, Lost, Script
 from services.gateway.store.port import (
     GRACE,
     LEASE,
+    LOG_AT_ONCE,
     LONGEST_WAIT,
     MOST_PROGRESS,
     MOST_RECENT,
@@ -238,7 +239,9 @@ class RedisSnapshots:
         return rows.snapshot(await self._pipe.ask("HMGET", self._keys.task(place), *rows.FIELDS))
 
     async def log(self, place: Place, after: int) -> Sequence[Milestone]:
-        entries = await self._pipe.ask("LRANGE", self._keys.log(place), after, after + AT_ONCE - 1)
+        entries = await self._pipe.ask(
+            "LRANGE", self._keys.log(place), after, after + LOG_AT_ONCE - 1
+        )
         return [rows.milestone(after + at, entry) for at, entry in enumerate(entries, 1)]
 
     async def recent(self, principal: Principal, limit: int) -> Sequence[Snapshot]:

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from interlock.contracts.registry import MESSAGES
 from interlock.contracts.task import Principal, Task, TaskEvent, TaskState
 from services.gateway.decide import merge
-from services.gateway.decide.tell import facts_of
 from services.gateway.model import Milestone, Place, Snapshot
 from services.gateway.store.port import Accepting
 
@@ -118,7 +117,7 @@ def milestone(number: int, entry: bytes) -> Milestone:
     type_, time, body = entry.split(b" ", 2)
     fact = _fact(type_.decode(), body) if body else None
     moment = datetime.fromisoformat(time.decode())
-    return Milestone(number, type_.decode(), moment, None if fact is None else facts_of(fact))
+    return Milestone(number, type_.decode(), moment, fact)
 
 
 def member(place: Place) -> str:

@@ -11,9 +11,10 @@ from interlock.testing import build
 from interlock.testing.build import KEYRING
 from services.gateway.store import RedisSnapshots
 from tests.services.gateway.build import World, now, world
-from tests.services.gateway.http.raw import call, frames, post
+from tests.services.gateway.http.raw import call, frames, headers, post
 from tests.services.gateway.http.test_rest import CALL, WAIT
 from tests.services.gateway.http.test_stream import start, task_of, tell
+from tests.services.gateway.http.test_telling import LOGS, TOKEN, TOLD, busy, params, told
 
 
 @pytest.fixture
@@ -67,3 +68,12 @@ async def test_a_wait_and_a_stream_at_the_other_replica_end_with_the_task(real: 
                         await tell(one, build.succeeded(task_of(one)))
             assert names == ["task.started", "task.succeeded"]
             assert (await waiting).json()["state"] == "succeeded"
+
+
+async def test_a_call_hears_all_that_either_replica_wrote_down(real: World) -> None:
+    real.authority.judge = busy
+    async with real.gateway() as one, real.gateway() as two:
+        for gateway in (one, two) * 4:
+            found = await told(gateway, call(meta=LOGS | TOKEN), headers())
+            assert [step["progress"] for step in params(found, "progress")] == [1, 2, 4]
+            assert params(found, "message") == [TOLD]

@@ -1,0 +1,121 @@
+"""What a task's log holds is told in its order, whole and once, to who asked for it."""
+
+import asyncio
+from collections.abc import Sequence
+
+from interlock.contracts.outcomes import TaskProgressed
+from interlock.contracts.task import Task, TaskEvent
+from interlock.testing import build
+from interlock.testing.build import NOON
+from services.gateway.decide import merge
+from services.gateway.handlers.listener import Listener, Telling
+from services.gateway.handlers.waiting import Waiters, until_final
+from services.gateway.model import Milestone, Place
+from services.gateway.store import LOG_AT_ONCE, MemorySnapshots, Shared
+from tests.services.gateway.decide.test_merge import happened
+
+PLACE = Place("acme", "task-1")
+
+
+class Paged(MemorySnapshots):
+    """Counts how often its log is read, and gives it in parts as the real one does."""
+
+    reads = 0
+
+    async def log(self, place: Place, after: int) -> Sequence[Milestone]:
+        self.reads += 1
+        return (await super().log(place, after))[:LOG_AT_ONCE]
+
+
+class Heard:
+    """A listener's notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[float | str] = []
+
+    async def progress(self, progress: float, total: float | None, message: str) -> None:
+        self.notes.append(progress)
+
+    async def logged(self, entry: str) -> None:
+        self.notes.append(entry)
+
+
+def at(progress: float, seq: int, number: int = 1, of: Task | str = "task-1") -> TaskProgressed:
+    fact = build.progressed(of, number=number, seq=seq)
+    return fact.model_copy(update={"progress": progress})
+
+
+ENTRY = build.logged().entry
+FACTS: list[TaskEvent] = [
+    build.started(),
+    at(1, 1),
+    build.logged(seq=2),
+    at(2, 3),
+    at(2, 4),
+    build.logged(seq=5),
+    build.succeeded(),
+]
+
+
+async def waited(listener: Listener, *facts: TaskEvent, here: bool, of: Task | None = None) -> int:
+    """How often the log was read until the end of a task, whose facts come all at once."""
+    shared, waiters = Shared(), Waiters(asyncio.Event())
+    store = Paged(shared, "a")
+    with waiters.watch(PLACE) as watch:
+        watch.begin(merge.accepted(of or build.task(), NOON))
+        telling = Telling(listener, store, PLACE, of.round if of else 0)
+        moved = telling if listener.curious else None
+        waiting = asyncio.ensure_future(until_final(watch, waiters, store, lambda _: 10, moved))
+        await asyncio.sleep(0)
+        events = [happened(fact, number) for number, fact in enumerate(facts)]
+        await (store if here else MemorySnapshots(shared, "b")).project(events)
+        for event in events:
+            waiters.tell(PLACE, event if here else None)
+        assert (await waiting).final
+    return store.reads
+
+
+async def test_whatever_happened_between_two_looks_is_told_in_its_order() -> None:
+    heard = Heard()
+    await waited(Listener(heard.progress, heard.logged), *FACTS, here=True)
+    assert heard.notes == [1, ENTRY, 2, ENTRY]
+
+
+async def test_nothing_is_lost_where_another_replica_wrote_it_down() -> None:
+    heard = Heard()
+    await waited(Listener(heard.progress, heard.logged), *FACTS, here=False)
+    assert heard.notes == [1, ENTRY, 2, ENTRY]
+
+
+async def test_each_is_told_only_what_it_asked_for() -> None:
+    progress, logs = Heard(), Heard()
+    await waited(Listener(progress=progress.progress), *FACTS, here=True)
+    await waited(Listener(logged=logs.logged), *FACTS, here=True)
+    assert progress.notes == [1, 2]
+    assert logs.notes == [ENTRY, ENTRY]
+
+
+async def test_who_asked_for_nothing_reads_no_log() -> None:
+    assert await waited(Listener(), *FACTS, here=True) == 0
+
+
+async def test_a_second_attempt_is_told_from_where_it_is_farther() -> None:
+    heard = Heard()
+    again = [build.started(number=2), at(1, 1, 2), at(3, 2, 2), build.succeeded()]
+    await waited(Listener(heard.progress), build.started(), at(2, 1), *again, here=True)
+    assert heard.notes == [2, 3]
+
+
+async def test_a_log_that_needs_many_readings_is_told_to_its_end() -> None:
+    heard = Heard()
+    many = [at(n, n) for n in range(1, 2 * LOG_AT_ONCE)]
+    await waited(Listener(heard.progress), build.started(), *many, build.succeeded(), here=True)
+    assert heard.notes == [*range(1, 2 * LOG_AT_ONCE)]
+
+
+async def test_what_was_told_in_an_earlier_round_is_not_told_again() -> None:
+    heard, later = Heard(), build.task(round=1)
+    before = [build.started(), at(5, 1), build.logged(seq=2), build.input_required(seq=3)]
+    after = [build.started(later, 2), at(1, 1, 2, later), build.succeeded(later)]
+    await waited(Listener(heard.progress, heard.logged), *before, *after, here=True, of=later)
+    assert heard.notes == [1]
