@@ -16,7 +16,7 @@ from tests.components.keycloak import Keycloak
 from tests.components.signing_in import SignIn
 from tests.components.suite import Suite, suite, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # Keycloak starts in one to five minutes
 PEOPLE = "interlock-people"
 AGENTS = ("sales-copilot", "deal-desk")
 

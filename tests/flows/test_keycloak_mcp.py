@@ -20,7 +20,7 @@ from tests.components.signing_in import FORM, REDIRECT
 from tests.components.suite import until
 from tests.flows.test_keycloak import PEOPLE, Trusting, trusts
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # Keycloak starts in one to five minutes
 AGENT = "deal-desk"
 
 
