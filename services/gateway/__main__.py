@@ -18,6 +18,7 @@ from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls, Terms
 from services.gateway.handlers.changes import Changes
+from services.gateway.handlers.inputs import Inputs
 from services.gateway.handlers.leases import Leases
 from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.projector import Projector
@@ -81,7 +82,7 @@ async def parts(
     calls = _calls(host, settings, (tasks, waiters, refusals, leases), rounds)
     own = OwnTasks(tasks, rounds, calls.terms.keep)
     projector = Projector(store, waiters, host.metrics)
-    rest = Door(tasks, waiters, refusals, host.tokens, host.traces, settings)
+    rest = Door(tasks, Inputs(tasks, rounds), waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)

@@ -11,6 +11,7 @@ from services.gateway.decide.manner import asked_of
 from services.gateway.decide.tell import (
     STATE_META,
     TASK_META,
+    answers_of,
     protocol_error,
     sentence,
     tool_result,
@@ -59,12 +60,6 @@ def outstanding(snapshot: Snapshot) -> dict[str, Any]:
 def key_of(key: str, round_: int) -> str:
     """A round's key among those of all rounds."""
     return f"{key}#{round_}"
-
-
-def answers_of(snapshot: Snapshot) -> dict[str, Any]:
-    """What was answered so far, by the upstream's own keys."""
-    found: dict[str, Any] = orjson.loads("{" + snapshot.answers.rstrip(",") + "}")
-    return found
 
 
 def _task(snapshot: Snapshot, url: str, keep: timedelta) -> dict[str, Any]:

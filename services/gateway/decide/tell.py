@@ -43,6 +43,12 @@ def facts_of(fact: Model) -> dict[str, Any]:
     return said
 
 
+def answers_of(snapshot: Snapshot) -> dict[str, Any]:
+    """What was answered so far, by the upstream's own keys."""
+    found: dict[str, Any] = orjson.loads("{" + snapshot.answers.rstrip(",") + "}")
+    return found
+
+
 def document(snapshot: Snapshot, url: str, *, whole: bool = True) -> dict[str, Any]:
     """A task as REST shows it, for `orjson.dumps`. What the standing fact says is beside it.
 
@@ -52,6 +58,8 @@ def document(snapshot: Snapshot, url: str, *, whole: bool = True) -> dict[str, A
     said = {} if snapshot.fact is None else facts_of(snapshot.fact)
     if not whole:
         said.pop("result", None)
+    if snapshot.state is TaskState.INPUT_REQUIRED:
+        said["answered"] = sorted(answers_of(snapshot))
     return said | {
         "id": task.id,
         "url": url,
@@ -61,6 +69,7 @@ def document(snapshot: Snapshot, url: str, *, whole: bool = True) -> dict[str, A
         "kind": task.kind,
         "server": task.server,
         "tool": task.tool,
+        "round": task.round,
         "principal": task.principal.model_dump(mode="json"),
         "request_digest": task.request_digest,
         "deadline": task.deadline,

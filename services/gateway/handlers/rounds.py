@@ -19,9 +19,8 @@ from interlock.contracts.task import Task, TaskState, request_digest
 from interlock.identity.statements import Signer, sign_identity
 from interlock.identity.tokens import Caller
 from services.gateway.decide import merge, state
-from services.gateway.decide.detailed import answers_of
 from services.gateway.decide.manner import asked_of, missing, undeclared
-from services.gateway.decide.tell import STATE_META, TASK_META
+from services.gateway.decide.tell import STATE_META, TASK_META, answers_of
 from services.gateway.decide.text import raw
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.tasks import Asked

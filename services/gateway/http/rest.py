@@ -3,16 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 from opentelemetry.trace import SpanKind
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from interlock.contracts.ids import ServerName, ToolName
-from interlock.contracts.task import TaskKind
+from interlock.contracts.task import NO_CLIENT, Client, TaskKind
 from interlock.errors import InterlockError, Refused, Unsure
 from interlock.identity.asgi import authenticate, preferred_wait
 from interlock.identity.tokens import Caller, Tokens
@@ -20,39 +18,19 @@ from interlock.runtime.pages import takes
 from interlock.telemetry.traces import Traces, traceparent_of
 from services.gateway.decide import admit
 from services.gateway.decide.tell import document
-from services.gateway.decide.text import cut
+from services.gateway.decide.text import cut, members
+from services.gateway.handlers.inputs import Inputs
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Waiters, Watch, until_final
 from services.gateway.http.answers import answer, refused
+from services.gateway.http.bodies import NewInput, NewTask, read_as
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.stream import MilestoneStream, StreamLimits
-from services.gateway.model import Feature, Offer, Place, Snapshot
+from services.gateway.model import Feature, Means, Offer, Place, Snapshot
 from services.gateway.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class NewTask(BaseModel):
-    """A call of a tool, or a `read`, `prompt` or `complete` with the parameters that MCP has.
-
-    It ends `deadline_seconds` from now at the latest, held or not.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    server: ServerName
-    tool: ToolName | None = None
-    """Of a call alone."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    kind: Literal["call", "read", "prompt", "complete"] = "call"
-    deadline_seconds: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _names_a_tool(self) -> Self:
-        if (self.kind == "call") != (self.tool is not None):
-            raise ValueError("a call names a `tool`, and nothing else does")
-        return self
 
 
 @dataclass(frozen=True)
@@ -60,6 +38,7 @@ class Door:
     """The endpoints."""
 
     tasks: Tasks
+    inputs: Inputs
     waiters: Waiters
     refusals: Refusals
     tokens: Tokens
@@ -71,12 +50,13 @@ class Door:
         """Ask for a call of a tool, a read, a prompt or a completion.
 
         202 with the task's URL; with `Prefer: wait=N` 200 with the outcome if it comes in N
-        seconds. With an `Idempotency-Key` a repeat is the same task.
+        seconds. With an `Idempotency-Key` a repeat is the same task. What its server may ask for
+        while it runs is what `capabilities` declare.
         """
         caller = await self._caller(request)
         body = await read_body(request, self.settings.body_limit)
         given, text = parse_request(body)
-        new = _new_task(given)
+        new = read_as(NewTask, given)
         request.state.about = (new.server, new.tool)
         offer = await self._wanted(caller, new)
         with self.traces.span(
@@ -85,7 +65,7 @@ class Door:
             request.headers.get("traceparent"),
             SpanKind.SERVER,
         ) as span:
-            asked = self._asked(request, new, cut(text, "arguments") or "{}", offer)
+            asked = self._asked(request, new, text, offer)
             task = self.tasks.task(caller, asked)
             span.set_attribute("interlock.task.id", task.id)
             with self.waiters.watch(Place(task.tenant, task.id)) as watch:
@@ -112,21 +92,37 @@ class Door:
         return Asked(
             offer=offer,
             arguments=new.arguments,
-            text=text,
+            text=cut(text, "arguments") or "{}",
             within=timedelta(seconds=min(new.deadline_seconds or longest, longest)),
             key=key,
             traceparent=traceparent_of(),
+            means=Means(_client(text)),
         )
 
     async def show(self, request: Request) -> Response:
         """A task as it stands; with `Prefer: wait=N` after its end, or N seconds."""
         caller = await self._caller(request)
         snapshot = await self.tasks.show(caller, request.path_params["id"])
-        with self.waiters.watch(snapshot.place) as watch:
-            if preferred_wait(request) and not snapshot.final:
-                await self.tasks.store.watch(snapshot.place)
-                snapshot = await self.tasks.show(caller, snapshot.task.id)
-            return await self._shown(request, watch, snapshot, 200)
+        return await self._waited(caller, request, snapshot, 200)
+
+    @takes(NewInput)
+    async def give(self, request: Request) -> Response:
+        """Give a task that is `input_required` what it asks for in `requests`, or part of it.
+
+        202 with the task, which goes on once nothing lacks. 404 where it is not the caller's own;
+        409 `conflict` where it does not ask, asks in another `round`, or was given another answer
+        before; 422 `invalid` names what it does not ask for, and what it does. `Prefer: wait=N` as
+        for a submission.
+        """
+        caller = await self._caller(request)
+        body = await read_body(request, self.settings.body_limit)
+        given, text = parse_request(body)
+        new = read_as(NewInput, given)
+        exact = cut(text, "responses") or "{}"
+        responses = {key: exact[slice(*span)] for key, span in members(exact).items()}
+        task_id = request.path_params["id"]
+        snapshot = await self.inputs.give(caller, task_id, responses, new.round)
+        return await self._waited(caller, request, snapshot, 202)
 
     async def list(self, request: Request) -> Response:
         """The caller's own tasks, the newest first, without results; `limit` of at most 200."""
@@ -185,6 +181,15 @@ class Door:
             "repeatable": tool.repeatable,
         }
 
+    async def _waited(
+        self, caller: Caller, request: Request, snapshot: Snapshot, status: int
+    ) -> Response:
+        with self.waiters.watch(snapshot.place) as watch:
+            if preferred_wait(request) and not snapshot.final:
+                await self.tasks.store.watch(snapshot.place)
+                snapshot = await self.tasks.show(caller, snapshot.task.id)
+            return await self._shown(request, watch, snapshot, status)
+
     async def _shown(
         self, request: Request, watch: Watch, snapshot: Snapshot, status: int
     ) -> Response:
@@ -224,18 +229,10 @@ class Door:
         return answer_to
 
 
-def _new_task(given: dict[str, Any]) -> NewTask:
-    try:
-        return NewTask.model_validate(given)
-    except ValidationError as error:
-        violations = [
-            {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
-            for one in error.errors(include_url=False, include_input=False)
-        ]
-        told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
-        raise Refused(
-            f"the request is not valid: {told}", code="invalid", data={"violations": violations}
-        ) from None
+def _client(text: str) -> Client:
+    """What the submission declares, exactly as it is written there."""
+    exact = cut(text, "capabilities") or "{}"
+    return Client(capabilities=exact) if members(exact) else NO_CLIENT
 
 
 def routes(door: Door) -> list[Route]:
@@ -246,6 +243,7 @@ def routes(door: Door) -> list[Route]:
         Route("/v1/tasks", door.answered(door.list)),
         Route(one, door.answered(door.show)),
         Route(one, door.answered(door.cancel), methods=["DELETE"]),
+        Route(f"{one}/input", door.answered(door.give), methods=["POST"]),
         Route(f"{one}/events", door.answered(door.events)),
         Route("/v1/tools", door.answered(door.tools)),
     ]

@@ -78,13 +78,14 @@ def _has_mode(has: Mapping[str, Any], mode: object) -> bool:
 
 
 def told_upstream(client: Client) -> Client:
-    """Whoever calls, as an upstream is told."""
-    if OURS not in client.capabilities:
+    """Whoever calls, as an upstream is told: to the letter, but for the extension that is ours."""
+    if client.capabilities == "{}":
         return client
     capabilities = json.loads(client.capabilities)
-    extensions = {
-        name: value for name, value in capabilities.get("extensions", {}).items() if name != OURS
-    }
+    declared = capabilities.get("extensions")
+    if not isinstance(declared, dict) or OURS not in declared:
+        return client
+    extensions = {name: value for name, value in declared.items() if name != OURS}
     told = {name: value for name, value in capabilities.items() if name != "extensions"}
     told |= {"extensions": extensions} if extensions else {}
     return client.model_copy(update={"capabilities": _compact(told)})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Tasks: governed requests for work.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The task's id.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded.")]
+EXAMPLE = """sure='{"action": "accept", "content": {"ok": true}}'"""
 
 
 @app.command()
@@ -25,16 +26,19 @@ def submit(  # noqa: PLR0913 one option for each field of a task
     *,
     wait: Annotated[str, typer.Option(help="How long to wait for its end (`0`: not).")] = "30s",
     key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+    capabilities: Annotated[
+        str, typer.Option(help="What the server may ask for: MCP's ClientCapabilities, JSON.")
+    ] = "{}",
     as_json: Json = False,
 ) -> None:
     """Ask for a call of a tool."""
-    try:
-        parsed = json.loads(arguments)
-    except ValueError as error:
-        raise typer.BadParameter(f"the arguments are no JSON: {error}") from None
+    parsed = _object(arguments, "the arguments are")
+    declared = _object(capabilities, "`--capabilities` is")
 
     async def work(client: "Interlock") -> "Outcome":
-        handle = await client.submit(server, tool, parsed, idempotency_key=key)
+        handle = await client.submit(
+            server, tool, parsed, idempotency_key=key, capabilities=declared or None
+        )
         return await handle.outcome(seconds(wait))
 
     _show(ask(context, work), as_json)
@@ -59,6 +63,33 @@ def list_tasks(
 def show(context: typer.Context, task: Id, as_json: Json = False) -> None:
     """Where a task stands, or how it ended."""
     _show(ask(context, lambda client: client.task(task).show()), as_json)
+
+
+@app.command("input")
+def give(
+    context: typer.Context,
+    task: Id,
+    responses: Annotated[list[str], typer.Argument(help="KEY=JSON, as `task show` has the keys.")],
+    asked_in: Annotated[
+        int | None, typer.Option("--round", help="The round that asked, as `task show` has it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give an own task what it asks for, all of it or a part."""
+    given: dict[str, Any] = {}
+    for one in responses:
+        key, brace, rest = one.partition("={")
+        if not brace or key in given:
+            wrong = f"`{key}` is there twice" if key in given else f"`{one}` is no KEY=JSON"
+            raise typer.BadParameter(f"{wrong}; write each key once, as in {EXAMPLE}")
+        given[key] = _object("{" + rest, f"the response for `{key}` is")
+    outcome = ask(context, lambda client: client.task(task).give(given, round=asked_in))
+    if as_json:
+        print_json(dict(outcome.document))
+    elif outcome.requests:
+        _show(outcome, as_json)
+    else:
+        say(f"task `{task}` has its input; `interlock task watch {task}` tells how it goes on")
 
 
 @app.command()
@@ -147,12 +178,34 @@ def _show(outcome: "Outcome", as_json: bool) -> None:
         print_json(dict(outcome.document))
     else:
         shown: dict[str, Any] = dict(outcome.document)
-        shown.pop("result", None)
+        for told_below in ("result", "requests"):
+            shown.pop(told_below, None)
         print_fields(shown)
+        _print_asked(outcome)
         if outcome.result is not None:
             print_line(outcome.text or json.dumps(outcome.result, ensure_ascii=False, indent=2))
     if outcome.state.final and not outcome.succeeded:
         raise typer.Exit(NO)
+
+
+def _print_asked(outcome: "Outcome") -> None:
+    """What it waits for from whoever asked for it, each with its key."""
+    if not outcome.requests:
+        return
+    print_line("\nasks for")
+    print_fields(outcome.requests)
+    say(f"give it: `interlock task input {outcome.id} --round {outcome.round} KEY=JSON …`")
+    say(f"as in {EXAMPLE}")
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{what} no JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise typer.BadParameter(f"{what} no JSON object")
+    return parsed
 
 
 def _print_event(event: "Event", as_json: bool) -> None:

@@ -66,7 +66,7 @@ class Interlock:
         handle = await self.submit(server, tool, arguments, idempotency_key=idempotency_key)
         return await handle.outcome(wait)
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 one parameter for each field of a task
         self,
         server: str,
         tool: str,
@@ -74,11 +74,18 @@ class Interlock:
         *,
         idempotency_key: str | None = None,
         deadline_seconds: float | None = None,
+        capabilities: Mapping[str, Any] | None = None,
     ) -> "TaskHandle":
-        """Ask for a call. With an idempotency key a repeat of this is the same task."""
+        """Ask for a call. With an idempotency key a repeat of this is the same task.
+
+        The server may ask for what `capabilities` (MCP's `ClientCapabilities`, as in
+        `{"elicitation": {}}`) declare; `Outcome.requests` shows it, `TaskHandle.give` answers.
+        """
         body: dict[str, Any] = {"server": server, "tool": tool, "arguments": dict(arguments)}
         if deadline_seconds is not None:
             body["deadline_seconds"] = deadline_seconds
+        if capabilities is not None:
+            body["capabilities"] = dict(capabilities)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         document = await self.request("POST", "/v1/tasks", body, headers)
         return TaskHandle(self, document["id"])
@@ -205,6 +212,23 @@ class TaskHandle:
                 if heard is None or clock() - heard > patience:
                     raise
             await asyncio.sleep(PAUSE)
+
+    async def give(
+        self, responses: Mapping[str, Mapping[str, Any]], *, round: int | None = None
+    ) -> Outcome:
+        """Give a task that is `input_required` what it asks for, by the keys of its `requests`.
+
+        Each response is what MCP has for it: `{"action": "accept", "content": {…}}` where the
+        server elicits. Some of them are kept until the others come. With the `round` of the
+        outcome that showed the requests, a response is never taken for one to a later question.
+        Where it stands then. `Refused`: `conflict` where it does not ask (in that round) or was
+        answered otherwise, `invalid` where it asks for something else, `not_found` where it is not
+        the caller's own.
+        """
+        body: dict[str, Any] = {"responses": {key: dict(one) for key, one in responses.items()}}
+        if round is not None:
+            body["round"] = round
+        return Outcome.read(await self.client.request("POST", f"/v1/tasks/{self.id}/input", body))
 
     async def cancel(self) -> None:
         """Ask for its end; whether that came in time is its outcome."""

@@ -19,6 +19,11 @@ class Outcome:
     """The tool itself says that it failed."""
     code: str = ""
     reason: str = ""
+    requests: Mapping[str, Any] = field(default_factory=dict)
+    """What it asks for and was not given yet, by key (MCP's `InputRequests`), while it is
+    `input_required`."""
+    round: int = 0
+    """How often it was given all that it asked for."""
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Everything that the gateway told."""
 
@@ -36,6 +41,7 @@ class Outcome:
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Outcome":
         """From the gateway's document."""
+        asked, given = document.get("requests") or {}, document.get("answered") or ()
         return cls(
             id=document["id"],
             state=TaskState(document["state"]),
@@ -43,6 +49,8 @@ class Outcome:
             is_error=bool(document.get("is_error")),
             code=document.get("code") or "",
             reason=document.get("reason") or "",
+            requests={key: one for key, one in asked.items() if key not in given},
+            round=document.get("round", 0),
             document=document,
         )
 

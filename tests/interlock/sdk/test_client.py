@@ -45,6 +45,31 @@ async def test_a_call_carries_the_key_and_gives_the_outcome(gateway: Gateway) ->
     assert show[2]["Prefer"].startswith("wait=")
 
 
+async def test_a_task_is_given_what_it_asks_for(gateway: Gateway) -> None:
+    asks = {"name": {"method": "elicitation/create"}, "age": {"method": "elicitation/create"}}
+    standing = shown("input_required", requests=asks, answered=["age"], round=2)
+    gateway.will(shown("submitted"), standing, shown("submitted", round=3))
+    yes = {"action": "accept", "content": {"name": "Ana"}}
+    async with Interlock(gateway.url, "key") as client:
+        handle = await client.submit("crm", "search", {}, capabilities={"elicitation": {}})
+        asking = await handle.show()
+        after = await handle.give({"name": yes}, round=asking.round)
+    assert (asking.requests, asking.round) == ({"name": asks["name"]}, 2)
+    assert (after.state, after.requests) == (TaskState.SUBMITTED, {})
+    submit, _, give = gateway.asked
+    assert json.loads(submit[3])["capabilities"] == {"elicitation": {}}
+    assert give[:2] == ("POST", f"/v1/tasks/{TASK}/input")
+    assert json.loads(give[3]) == {"responses": {"name": yes}, "round": 2}
+
+
+async def test_input_that_does_not_fit_is_refused_with_what_is_asked_for(gateway: Gateway) -> None:
+    gateway.will(problem(422, "invalid", "it asks for `name`", asked=["name"]))
+    async with Interlock(gateway.url, "key") as client:
+        with pytest.raises(Refused, match="asks for `name`") as error:
+            await client.task(TASK).give({"nmae": {"action": "decline"}})
+    assert error.value.data["asked"] == ["name"]
+
+
 async def test_a_tool_that_says_it_failed_did_not_succeed(gateway: Gateway) -> None:
     gateway.will(shown("succeeded", is_error=True))
     async with Interlock(gateway.url, "key") as client:

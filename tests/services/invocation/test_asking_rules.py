@@ -47,6 +47,24 @@ def test_an_upstream_is_told_everything_but_the_extension_that_ends_here() -> No
 
 
 @pytest.mark.parametrize(
+    "exact",
+    [
+        '{ "roots":{}, "n": 1.0 }',
+        '{"extensions": {"a/b": {}}}',
+        '{"extensions": "io.modelcontextprotocol/tasks"}',
+        '{"experimental": {"io.modelcontextprotocol/tasks": {}}}',
+    ],
+)
+def test_who_does_not_declare_that_extension_is_told_to_the_letter(exact: str) -> None:
+    assert decide.told_upstream(Client(capabilities=exact)).capabilities == exact
+
+
+def test_the_extension_is_known_however_it_is_written() -> None:
+    escaped = r'{"roots":{},"extensions":{"io.modelcontextprotocol\/tasks":{}}}'
+    assert decide.told_upstream(Client(capabilities=escaped)).capabilities == '{"roots":{}}'
+
+
+@pytest.mark.parametrize(
     ("wanted", "level", "told"),
     [
         (None, "emergency", False),

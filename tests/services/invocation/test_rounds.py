@@ -134,6 +134,21 @@ async def test_what_the_client_did_not_declare_is_not_asked(opening: Opener) -> 
     assert rig.stated(TaskInputRequired) == []
 
 
+async def test_an_upstream_does_not_hear_of_the_extension_that_ends_at_the_gateway(
+    opening: Opener,
+) -> None:
+    curious = Curious()
+    rig = opening(curious.upstream)
+    declared = '{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{},"a/b":{"c":1}}}'
+    knows = Client(capabilities=declared)
+    await rig.send(authorized(DISCOUNT, client=knows))
+    await rig.asked()
+    await rig.send(granted(DISCOUNT, YES, client=knows))
+    assert isinstance(await rig.end(), TaskSucceeded)
+    told = {call.client.capabilities for call in curious.upstream.calls}
+    assert told == {'{"elicitation":{},"extensions":{"a/b":{"c":1}}}'}
+
+
 async def test_denied_input_ends_the_task_as_denied(opening: Opener) -> None:
     curious = Curious()
     rig = opening(curious.upstream)

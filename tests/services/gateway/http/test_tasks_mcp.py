@@ -124,6 +124,7 @@ async def test_a_client_that_knows_no_tasks_gets_results_and_is_refused_what_nee
     async with gateway.client() as client:
         assert (await post(client, call())).json()["result"]["resultType"] == "complete"
         offer(gateway, Execution.TASK_REQUIRED)
+        await gateway.host.reader.load()
         refused = await post(client, call())
     assert error_of(refused)[:2] == (400, -32021)
     needed = refused.json()["error"]["data"]["requiredCapabilities"]
