@@ -160,8 +160,9 @@ def test_a_revoked_key_is_refused_by_every_process_within_a_second(tmp_path: Pat
 def test_a_disabled_user_is_refused_by_every_process_within_a_second(tmp_path: Path) -> None:
     with world(tmp_path, "--separate") as here:
         for n in range(3):
-            here.suite.ask("POST", "/auth/v1/users", {"name": f"user-{n}"})
-            made = here.suite.ask("POST", "/auth/v1/keys", {"person": f"user-{n}"})["key"]
+            here.suite.ask("POST", "/auth/v1/users", {"name": f"user-{n}", "roles": ["operator"]})
+            body = {"person": f"user-{n}", "roles": ["operator"]}
+            made = here.suite.ask("POST", "/auth/v1/keys", body)["key"]
             until(partial(all_say, here, made, 200), "the key is known")
             here.suite.ask("POST", f"/auth/v1/users/user-{n}/disable")
             began = time.monotonic()
