@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interlock.contracts.task import Task, TaskState
+from interlock.contracts.task import TaskState
 from interlock.errors import Refused
-from interlock.identity.roles import Right, require
 from interlock.identity.tokens import Caller
 from services.gateway.decide import inputs
 from services.gateway.decide.tell import answers_of
 from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.tasks import Tasks
-from services.gateway.model import Feature, Offer, Place, Snapshot, Unanswered
+from services.gateway.model import Place, Snapshot, Unanswered
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,11 @@ class Inputs:
         The task as it stands then. `Refused`: `not_found` where it is not the caller's own,
         `insufficient_scope` as for a submission, `conflict` or `invalid` as `decide.inputs` has it.
         """
-        require(caller, Right.TASKS_SUBMIT)
         store = self.rounds.store
         snapshot = await store.read(Place(caller.principal.tenant, task_id))
         if snapshot is None or snapshot.task.principal != caller.principal:
             raise Refused(f"you have no task `{task_id[:100]}`", code="not_found")
-        await self._require_scopes(caller, snapshot.task)
+        await self.tasks.require_giver(caller, snapshot.task)
         inputs.require_asked(snapshot, responses, round_)
         there = answers_of(snapshot)
         new = [(key, text) for key, text in responses.items() if key not in there]
@@ -45,16 +43,6 @@ class Inputs:
             inputs.require_same(added, responses)
             snapshot = added
         return await self._forward(caller, snapshot)
-
-    async def _require_scopes(self, caller: Caller, task: Task) -> None:
-        visible = self.tasks.visible
-        offer: Offer | Feature
-        if task.tool is not None:
-            offer = await visible.find(task.tenant, task.server, task.tool)
-        else:
-            server = await visible.server(task.tenant, task.server)
-            offer = Feature(server, task.kind, f"task {task.id}")
-        self.tasks.require_scopes(caller, offer)
 
     async def _forward(self, caller: Caller, snapshot: Snapshot) -> Snapshot:
         try:

@@ -48,6 +48,7 @@ class OwnTasks:
     async def update(self, caller: Caller, task_id: str, answers: Mapping[str, str]) -> None:
         """Take answers (JSON texts) by the keys that `get` shows; others are ignored."""
         snapshot = await self.find(caller, task_id)
+        await self.tasks.require_giver(caller, snapshot.task)
         mark = detailed.key_of("", snapshot.task.round)
         given = {
             key.removesuffix(mark): text for key, text in answers.items() if key.endswith(mark)

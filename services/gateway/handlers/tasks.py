@@ -83,6 +83,18 @@ class Tasks:
                 data={"scope": " ".join(offer.scopes)},
             )
 
+    async def require_giver(self, caller: Caller, task: Task) -> None:
+        """`Refused` (`forbidden`, `insufficient_scope`) unless the caller might ask for `task`
+        itself: who gives it input says as much as who asked. `not_found` where its tool is gone."""
+        require(caller, Right.TASKS_SUBMIT)
+        offer: Offer | Feature
+        if task.tool is not None:
+            offer = await self.visible.find(task.tenant, task.server, task.tool)
+        else:
+            server = await self.visible.server(task.tenant, task.server)
+            offer = Feature(server, task.kind, f"task {task.id}")
+        self.require_scopes(caller, offer)
+
     def task(self, caller: Caller, asked: Asked) -> Task:
         """The task that a request is. Checks everything that can be known at the door.
 

@@ -13,7 +13,7 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.task import request_digest
 from interlock.identity.statements import require_arguments, verify_identity
 from interlock.testing import build
-from tests.services.gateway.build import Gateway, World
+from tests.services.gateway.build import Gateway, World, key_of
 from tests.services.gateway.http.raw import call, headers, message, post
 from tests.services.gateway.http.test_tasks_mcp import (
     CAPABILITIES,
@@ -23,6 +23,7 @@ from tests.services.gateway.http.test_tasks_mcp import (
     error_of,
     look,
     offer,
+    shown,
     until,
 )
 
@@ -191,6 +192,19 @@ async def test_a_task_asks_and_takes_answers_one_by_one(gateway: Gateway) -> Non
         ended = await until(client, task, "completed")
     assert json.loads(ended["result"]["content"][0]["text"]) == {"name": SURE}
     assert json.loads(gateway.authority.asked[1].body.given or "") == {"name": SURE, "age": SURE}
+
+
+async def test_a_token_narrowed_to_something_else_gives_a_task_no_input(gateway: Gateway) -> None:
+    offer(gateway, Execution.TASK)
+    gateway.authority.judge = asking({"sure": ELICIT})
+    async with gateway.client() as client:
+        task = (await called(client))["taskId"]
+        (key,) = (await until(client, task, "input_required"))["inputRequests"]
+        narrow = headers("tasks/update", task) | {"Authorization": f"Bearer {key_of('narrow')}"}
+        answer = await ask(client, "tasks/update", task, inputResponses={key: SURE}, headers=narrow)
+        assert "`crm:read`" in error_of(answer)[2]
+        assert (await shown(client, task))["status"] == "input_required"
+    assert len(gateway.authority.asked) == 1
 
 
 async def test_a_tool_asks_on_its_call_first_and_goes_on_as_a_task(gateway: Gateway) -> None:
