@@ -22,8 +22,8 @@ class Proxy:
 
     url: str
     answer: Answer = pass_on
-    after: Callable[[str, dict[str, Any]], None] = lambda operation, answer: None
-    """May change what SQS answered."""
+    after: Callable[[dict[str, Any], dict[str, Any]], None] = lambda request, answer: None
+    """Given a request as it was passed on: may change what SQS answered."""
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Operations and their requests, as they came."""
 
@@ -47,7 +47,7 @@ async def proxy(server: str) -> AsyncIterator[Proxy]:
         async with client.post(server, data=json.dumps(body), headers=headers) as answer:
             kept = {"x-amzn-query-error": answer.headers.get("x-amzn-query-error", "")}
             said = json.loads(await answer.read() or b"{}")
-            made.after(operation, said)
+            made.after(body, said)
             return web.json_response(said, status=answer.status, headers=kept)
 
     application = web.Application(client_max_size=2**22)

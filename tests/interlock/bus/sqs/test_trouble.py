@@ -229,19 +229,19 @@ async def test_an_outage_is_told_in_bounded_time_and_ends_by_itself(
 async def test_what_sqs_did_not_take_of_a_batch_is_sent_again_and_only_that(
     sqs_url: str, sqs_endpoint: str, between: Proxy
 ) -> None:
-    lacking: list[str] = []
+    lacking: dict[str, list[str]] = {}  # by queue: the sends to several run side by side
 
     async def lose_half(operation: str, request: dict[str, Any]) -> web.Response | None:
         if operation == "SendMessageBatch" and len(request["Entries"]) == 10:
-            lacking[:] = [one["Id"] for one in request["Entries"]][::2]
-            request["Entries"] = [e for e in request["Entries"] if e["Id"] not in lacking]
+            names = [one["Id"] for one in request["Entries"]][::2]
+            lacking[request["QueueUrl"]] = names
+            request["Entries"] = [e for e in request["Entries"] if e["Id"] not in names]
         return None
 
-    def say_so(operation: str, answer: dict[str, Any]) -> None:
+    def say_so(request: dict[str, Any], answer: dict[str, Any]) -> None:
         fault = {"SenderFault": False, "Code": "InternalError", "Message": "try again"}
-        if operation == "SendMessageBatch" and lacking:
-            answer["Failed"] = [{"Id": name, **fault} for name in lacking]
-            lacking.clear()
+        if "Entries" in request and (names := lacking.pop(request["QueueUrl"], [])):
+            answer["Failed"] = [{"Id": name, **fault} for name in names]
 
     async with open_sqs(through(sqs_url, between, sqs_endpoint)) as bus:
         between.answer, between.after = lose_half, say_so
@@ -255,8 +255,8 @@ async def test_what_sqs_did_not_take_of_a_batch_is_sent_again_and_only_that(
 async def test_a_batch_that_sqs_refuses_for_good_is_not_sent_time_and_again(
     sqs_url: str, sqs_endpoint: str, between: Proxy
 ) -> None:
-    def refuse(operation: str, answer: dict[str, Any]) -> None:
-        if operation == "SendMessageBatch":
+    def refuse(request: dict[str, Any], answer: dict[str, Any]) -> None:
+        if "Entries" in request:
             fault = {"SenderFault": True, "Code": "InvalidMessageContents", "Message": "no"}
             answer["Failed"] = [{"Id": "0", **fault}]
 
