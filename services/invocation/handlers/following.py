@@ -1,8 +1,9 @@
 """What one upstream says of itself, and what a look at it shows: only changes are stated."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -36,6 +37,16 @@ MOST_URIS = 1000
 
 class LeaseOver(Exception):
     """Somebody else listens by now."""
+
+
+@dataclass(eq=False)
+class _Stream:
+    """One on which an upstream tells of resources."""
+
+    uris: frozenset[str] = frozenset()
+    unheard: frozenset[str] = frozenset()
+    """Of those, what may change before it opens, with nobody to hear it."""
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Following:
@@ -85,30 +96,41 @@ class Following:
     async def _subscribe(self) -> None:
         """Listen to resources while somebody wants that; for a moment twice when that changes."""
         listening: list[asyncio.Task[None]] = []
+        stream = _Stream()
         try:
             while True:
                 await self._wants.wait()
                 self._wants.clear()
                 before, listening = listening, []
-                if self._wanted:
-                    opened = asyncio.Event()
-                    told = partial(self._updated, opened)
-                    listens = self._listen(Wanted(uris=self._wanted), told)
+                heard = stream.uris if stream.opened.is_set() else frozenset()
+                stream = _Stream(self._wanted, self._wanted - heard)
+                if stream.uris:
+                    told, over = partial(self._updated, stream), stream.opened.clear
+                    listens = self._listen(Wanted(uris=stream.uris), told, over)
                     listening = [asyncio.create_task(listens)]
                     with suppress(TimeoutError):
                         async with asyncio.timeout(OPENED_SECONDS):
-                            await opened.wait()
+                            await stream.opened.wait()
                 await _ended(before)
         finally:
             await _ended(listening)
 
-    def _updated(self, opened: asyncio.Event, notice: Notice) -> None:
-        opened.set()
+    def _updated(self, stream: _Stream, notice: Notice) -> None:
+        """Who subscribed while nobody heard the upstream, or while its stream was broken, is told
+        once that the resource may have changed: nothing repeats what was said before."""
         if notice.uri is not None:
             self._hear(notice)
+            return
+        stream.opened.set()
+        unheard, stream.unheard = stream.unheard, stream.uris
+        for uri in sorted(unheard):
+            self._hear(Notice(uri=uri))
 
-    async def _listen(self, wanted: Wanted, hear: Hear) -> None:
-        """Again and again. After each break the lists are looked at: nobody repeats what it said.
+    async def _listen(
+        self, wanted: Wanted, hear: Hear, over: Callable[[], None] = lambda: None
+    ) -> None:
+        """Again and again; `over` is called after each break. Then the lists are looked at: nobody
+        repeats what it said.
 
         A server that cannot tell is only looked at, from time to time.
         """
@@ -120,6 +142,7 @@ class Following:
                 pause = max(pause, self._look_seconds)
             except (UpstreamError, Refused) as error:
                 log.info("upstream.not_heard", server=self._record.name, why=error.detail)
+            over()
             if asyncio.get_running_loop().time() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause * (0.5 + self._around.chance()))

@@ -193,14 +193,44 @@ async def test_a_resource_is_subscribed_to_while_somebody_wants_to_hear_of_it(
     await rig.until(lambda: subscribed() == [{"crm://accounts/7"}])
     await ear.interest.renew([Wish("acme", "crm", "crm://accounts/8")])
     await rig.until(lambda: subscribed() == [{"crm://accounts/7", "crm://accounts/8"}])
+    await rig.until(lambda: len(updates(rig)) == 2)
     upstream.say("crm", Notice(uri="crm://accounts/7"))
-
-    def told() -> list[object]:
-        facts = [read(raw).body for raw in rig.bus.published]
-        return [fact for fact in facts if isinstance(fact, UpstreamResourceUpdated)]
-
-    await rig.until(lambda: bool(told()))
+    await rig.until(lambda: len(updates(rig)) == 3)
     ear.interest.wishes.clear()
     await rig.until(lambda: not subscribed())
     await ear.stop()
-    assert told() == [UpstreamResourceUpdated(tenant="acme", server="crm", uri="crm://accounts/7")]
+    assert updates(rig) == [f"crm://accounts/{n}" for n in (7, 8, 7)]
+
+
+def updates(rig: Rig) -> list[str]:
+    """The resources that were told of, one after another."""
+    facts = [read(raw).body for raw in rig.bus.published]
+    return [fact.uri for fact in facts if isinstance(fact, UpstreamResourceUpdated)]
+
+
+async def test_a_change_between_a_wish_and_the_upstreams_stream_is_told_once_that_is_open(
+    opening: Opener,
+) -> None:
+    upstream = upstream_with(SEARCH)
+    rig = opening(upstream)
+    ear = Ear(rig)
+    await rig.until(lambda: bool(upstream.listening))
+    await ear.interest.renew([Wish("acme", "crm", "crm://accounts/7")])
+    upstream.say("crm", Notice(uri="crm://accounts/7"))  # no stream is there to hear it
+    await rig.until(lambda: updates(rig) == ["crm://accounts/7"])
+    await ear.stop()
+
+
+async def test_a_change_while_the_stream_of_resources_is_broken_is_told_after_that(
+    opening: Opener,
+) -> None:
+    upstream = upstream_with(SEARCH)
+    rig = opening(upstream)
+    ear = Ear(rig)
+    await ear.interest.renew([Wish("acme", "crm", "crm://accounts/7")])
+    await rig.until(lambda: len(updates(rig)) == 1)
+    upstream.hang_up()
+    await rig.until(lambda: not upstream.listening)
+    upstream.say("crm", Notice(uri="crm://accounts/7"))  # to nobody
+    await rig.until(lambda: len(updates(rig)) == 2)
+    await ear.stop()
