@@ -64,15 +64,5 @@ def outstanding(snapshot: Snapshot) -> list[str]:
     return sorted(asked_of(snapshot).keys() - answers_of(snapshot).keys())
 
 
-def stuck(snapshot: Snapshot) -> Refused:
-    """All input is there, and no request that it could go out with."""
-    return Refused(
-        f"task `{snapshot.task.id}` cannot go on: it was asked for without `capabilities`, so its "
-        "request was not kept; cancel it and ask again with `capabilities`",
-        code="conflict",
-        data={"state": snapshot.state.value},
-    )
-
-
 def _names(keys: list[str]) -> str:
     return ", ".join(f"`{key[:100]}`" for key in keys)

@@ -65,12 +65,6 @@ def knows_tasks(capabilities: Mapping[str, Any]) -> bool:
     return isinstance(extensions, dict) and isinstance(extensions.get(TASKS), dict)
 
 
-def can_be_asked(client: Client) -> bool:
-    """Whether an upstream may ask the client for anything."""
-    capabilities = orjson.loads(client.capabilities)
-    return any(isinstance(capabilities.get(name), dict) for name in ASKS.values())
-
-
 def manner_of(tool: ToolRecord, client: Client, inline: float) -> Manner:
     """How a call of the tool is answered to that client. `inline`: where the tool says nothing."""
     execution = tool.execution if knows_tasks(orjson.loads(client.capabilities)) else None

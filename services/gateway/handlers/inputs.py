@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interlock.contracts.task import TaskState
 from interlock.errors import Refused
 from interlock.identity.tokens import Caller
 from services.gateway.decide import inputs
@@ -46,10 +45,6 @@ class Inputs:
 
     async def _forward(self, caller: Caller, snapshot: Snapshot) -> Snapshot:
         try:
-            after = await self.rounds.forward(caller, snapshot)
+            return await self.rounds.forward(caller, snapshot)
         except Unanswered as error:
             raise Refused(error.detail, code="conflict") from None
-        asks = after.state is TaskState.INPUT_REQUIRED and after.task.round == snapshot.task.round
-        if asks and not inputs.outstanding(snapshot):
-            raise inputs.stuck(after)
-        return after

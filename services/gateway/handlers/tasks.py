@@ -15,7 +15,7 @@ from interlock.identity.roles import Right, require
 from interlock.identity.statements import Signer, sign_identity
 from interlock.identity.tokens import Caller
 from services.gateway.decide import admit, merge, schema
-from services.gateway.decide.manner import SYNCHRONOUS, Manner, can_be_asked
+from services.gateway.decide.manner import SYNCHRONOUS, Manner
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.visible import Visible
 from services.gateway.model import (
@@ -133,7 +133,8 @@ class Tasks:
         )
         raw = self.stamp.from_journal(fact, (task.round, 0), None, asked.traceparent)
         new = merge.accepted(task, self.now())
-        accepting = Accepting(new, raw, _kept(asked), rejoins=asked.rejoins)
+        later = Request(asked.text, asked.means.client)  # a server may always want another round
+        accepting = Accepting(new, raw, later, rejoins=asked.rejoins)
         pauses = iter(IN_DOUBT)
         while isinstance(there := await self.store.accept(accepting), InDoubt):
             accepting = replace(accepting, since=there.since)
@@ -173,9 +174,3 @@ class Tasks:
         fact = CancelRequested(task=task, by=by, reason=reason)
         made = derived(task.id, self.stamp.source, fact.type, by.label)
         await self.bus.publish([self.stamp.state(fact, made, None, None)])
-
-
-def _kept(asked: Asked) -> Request | None:
-    """What later rounds will need, where there can be any."""
-    client = asked.means.client
-    return Request(asked.text, client) if can_be_asked(client) else None

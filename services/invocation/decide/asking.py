@@ -21,6 +21,7 @@ NEEDS = {
     "roots/list": "roots",
 }
 """Which capability of a client each request to it needs."""
+MISSING_CAPABILITY = -32021
 OURS = "io.modelcontextprotocol/tasks"
 """An extension that ends at the gateway: nobody here would follow an upstream's task."""
 CUT = "… (cut: the entry had `{}` bytes)"
@@ -40,12 +41,23 @@ def unfit_to_ask(job: Job, asks: Asks) -> Unfit | None:
     for request in requests.values():
         lacking = undeclared(job.client, request)
         if lacking is not None:
-            return Unfit(
-                "undeclared_capability",
+            told = (
                 f"server `{job.task.server}` asked for `{lacking}`, which the caller's client did "
-                "not declare",
+                "not declare"
             )
+            return Unfit("undeclared_capability", told, _lacks(lacking, told))
     return None
+
+
+def _lacks(capability: str, told: str) -> str | None:
+    """The error of JSON-RPC for that (MCP 2026-07-28, "Capabilities"); none where no client could
+    declare it."""
+    name, _, part = capability.partition(".")
+    if name not in NEEDS.values():
+        return None
+    required: dict[str, Any] = {name: {part: {}} if part else {}}
+    data = {"requiredCapabilities": required}
+    return _compact({"code": MISSING_CAPABILITY, "message": told, "data": data})
 
 
 def continues(job: Job, given: Round) -> bool:

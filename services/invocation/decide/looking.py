@@ -129,4 +129,6 @@ def expired(task: Task) -> Unfit:
 
 def failed(task: Task, why: Unfit, attempts: tuple[Attempt, ...] = ()) -> TaskFailed:
     """The end of a task that may not run."""
-    return TaskFailed(task=task, code=why.code, reason=why.reason, attempts=attempts)
+    return TaskFailed(
+        task=task, code=why.code, reason=why.reason, error=why.error, attempts=attempts
+    )

@@ -194,6 +194,8 @@ class Unfit:
 
     code: str
     reason: str
+    error: str | None = None
+    """The error of JSON-RPC that says so, as JSON text."""
 
 
 @dataclass(frozen=True)

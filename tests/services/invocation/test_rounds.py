@@ -131,6 +131,10 @@ async def test_what_the_client_did_not_declare_is_not_asked(opening: Opener) -> 
     assert end.reason == (
         "server `crm` asked for `elicitation`, which the caller's client did not declare"
     )
+    assert end.error is not None
+    error = json.loads(end.error)
+    assert (error["code"], error["message"]) == (-32021, end.reason)
+    assert error["data"] == {"requiredCapabilities": {"elicitation": {}}}
     assert rig.stated(TaskInputRequired) == []
 
 

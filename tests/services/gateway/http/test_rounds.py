@@ -18,6 +18,7 @@ from tests.services.gateway.http.raw import call, headers, message, post
 from tests.services.gateway.http.test_tasks_mcp import (
     CAPABILITIES,
     KNOWS,
+    TASKS,
     ask,
     called,
     error_of,
@@ -139,12 +140,29 @@ async def test_nobody_is_asked_for_what_was_not_declared(gateway: Gateway) -> No
 async def test_an_upstream_that_only_wants_to_be_asked_again_gets_no_questions(
     gateway: Gateway,
 ) -> None:
-    gateway.authority.judge = asking({})
+    gateway.authority.judge = asking({}, {})
+    bare: dict[str, Any] = {}  # a client that can do nothing can ask again, too
     async with gateway.client() as client:
-        told = await first(client)
-        assert "inputRequests" not in told
-        told = (await again(client, told["requestState"], {})).json()["result"]
-    assert told["resultType"] == "complete"
+        for meta in (ASKABLE, bare):
+            told = (await post(client, call(meta=meta))).json()["result"]
+            for _ in range(2):
+                assert (told["resultType"], "inputRequests" in told) == ("input_required", False)
+                told = (await again(client, told["requestState"], {}, meta=meta)).json()["result"]
+            assert told["resultType"] == "complete"
+
+
+async def test_a_task_whose_server_only_wants_another_round_goes_on_whatever_its_client_can(
+    gateway: Gateway,
+) -> None:
+    gateway.authority.judge = asking({}, {})
+    offer(gateway, Execution.TASK)
+    bare: dict[str, Any] = {CAPABILITIES: {"extensions": {TASKS: {}}}}
+    async with gateway.client() as client:
+        await gateway.host.reader.load()
+        told = (await post(client, call(meta=bare))).json()["result"]
+        found = await until(client, told["taskId"], "completed")
+    assert json.loads(found["result"]["content"][0]["text"]) == {}
+    assert [one.body.task.round for one in gateway.authority.asked] == [0, 1, 2]
 
 
 async def test_any_replica_takes_the_answer(suite: World) -> None:
