@@ -34,6 +34,7 @@ from services.gateway.handlers.waiting import Waiters
 from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
 from services.gateway.http.listen import Listen
+from services.gateway.http.lists import Lists
 from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.rest import Door, routes
@@ -88,9 +89,11 @@ async def parts(
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
     listen = Listen(changes, subscriptions, TaskNews(own, waiters))
     listens = [changes.run, subscriptions.renew, subscriptions.hear]
-    serving = protocol(calls, own, shelves, listen, version("interlock"))
+    lists = Lists(tasks.visible, shelves)
+    serving = protocol(calls, own, lists, listen, version("interlock"))
     async with serving as application:
-        mcp = _door(host, settings, (calls, refusals), application, shelves)
+        fast = Lean(calls, lists, settings.keep_alive_seconds)
+        mcp = _door(host, settings, (calls, refusals), (application, fast), FeatureReader(shelves))
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
@@ -108,18 +111,17 @@ def _door(
     host: Host,
     settings: Settings,
     shared: tuple[Calls, Refusals],
-    application: ASGIApp,
-    shelves: Shelves,
+    serving: tuple[ASGIApp, Lean],
+    features: FeatureReader,
 ) -> McpDoor:
     calls, refusals = shared
     return McpDoor(
         calls.tasks,
         host.tokens,
         refusals,
-        application,
-        Lean(calls, settings.keep_alive_seconds),
+        *serving,
         calls=calls,
-        features=FeatureReader(shelves),
+        features=features,
         body_limit=settings.body_limit,
         reached=_reached(host, settings),
         slow_reader=settings.slow_reader_seconds,

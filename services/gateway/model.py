@@ -216,6 +216,10 @@ class Unanswered(Refused):
 
     code = "unanswered"
 
-    def __init__(self, detail: str, error: str | None) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, error: str | None, *, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
         self.error = error
+
+
+class TurnedAway(Unanswered):
+    """No task ended: it is the door's own no, with its error in JSON-RPC's form."""

@@ -1,7 +1,7 @@
 """`make bench`: every figure that the design promises, as ratios against a raw baseline in one run.
 
-`python -m tests.bench [name …]` runs some of: bus, bus-kafka, bus-sqs, storage, governed, separate,
-edge, bulk, ledger, scale.
+`python -m tests.bench [name …]` runs some of: bus, bus-kafka, bus-sqs, storage, governed,
+governed-2025, separate, edge, bulk, ledger, scale.
 """
 
 import subprocess
@@ -13,6 +13,7 @@ BENCHES = {
     "bus-kafka": ("tests.bench.bus_kafka",),
     "storage": ("tests.bench.storage",),
     "governed": ("tests.bench.governed",),
+    "governed-2025": ("tests.bench.governed", "--era", "2025-11-25"),
     "separate": ("tests.bench.governed", "--separate"),
     "edge": ("tests.bench.edge",),
     "bulk": ("tests.bench.bulk",),

@@ -1,4 +1,4 @@
-"""What the MCP edge costs beside calls: long lists, idle streams, and the handshake era.
+"""What the MCP edge costs beside calls: long lists and idle streams.
 
 `python -m tests.bench.edge` prints JSON. The suite and its upstreams are processes of their own.
 """
@@ -16,22 +16,11 @@ from typing import Any
 
 import aiohttp
 
-from tests.bench.governed import META, VERSION, Caller, one_by_one, prepare, quantile, side_by_side
+from tests.bench.governed import META, VERSION, prepare, quantile
 from tests.components.suite import Suite, suite, upstream
 
-HANDSHAKE = "2025-11-25"
 STREAMS = 1000
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-
-
-class Old(Caller):
-    """The same call, as a client of the handshake era makes it."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str, tool: str, token: str) -> None:
-        super().__init__(session, url, tool, token)
-        self._headers = {**ACCEPT, "Authorization": f"Bearer {token}"}
-        self._headers["MCP-Protocol-Version"] = HANDSHAKE
-        self._meta = {}
 
 
 def headers(key: str, method: str) -> Mapping[str, str]:
@@ -94,21 +83,6 @@ async def streams(running: Suite, key: str) -> dict[str, Any]:
     return {"idle_streams": STREAMS, "idle_streams_mb": round(after - before, 1)}
 
 
-async def eras(running: Suite, key: str, calls: int, seconds: float) -> dict[str, Any]:
-    """The same tool by clients of both eras."""
-    told: dict[str, Any] = {}
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
-        for version, kind in ((VERSION, Caller), (HANDSHAKE, Old)):
-            caller = kind(session, f"{running.url}/mcp", "echo__echo", key)
-            took = await one_by_one(caller, calls)
-            rate, _ = await side_by_side(caller, 32, seconds)
-            told[version] = {
-                "governed_ms_p50": round(quantile(took, 0.5) * 1e3, 2),
-                "governed_calls_a_second_at_32": round(rate),
-            }
-    return told
-
-
 def register_wide(running: Suite, url: str) -> None:
     """A thousand more tools for whoever may use the echo."""
     server = {
@@ -131,8 +105,7 @@ def register_wide(running: Suite, url: str) -> None:
 def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--calls", type=int, default=500)
-    options.add_argument("--seconds", type=float, default=5.0)
+    options.add_argument("--lists", type=int, default=50, help="how often all pages are read")
     chosen = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -141,9 +114,8 @@ def main() -> None:
         suite(Path(folder) / "data") as running,
     ):
         key = prepare(running, echo)
-        told = {"eras": asyncio.run(eras(running, key, chosen.calls, chosen.seconds))}
         register_wide(running, wide)
-        told |= asyncio.run(lists(running, key, 50))
+        told = asyncio.run(lists(running, key, chosen.lists))
         told |= asyncio.run(streams(running, key))
     sys.stdout.write(json.dumps(told, indent=2) + "\n")
 

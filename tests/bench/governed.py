@@ -1,7 +1,7 @@
 """What governance costs: the same tool called directly and through Interlock, in one run.
 
-`python -m tests.bench.governed [--separate] [--bus kafka]` prints JSON. Everything runs on
-loopback: the upstream and the suite are processes of their own, the load generator is this one.
+`python -m tests.bench.governed [--separate] [--bus kafka] [--era 2025-11-25]` prints JSON. All is
+on loopback: upstream and suite are processes of their own, the load generator is this one.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.bench.work import sampled_suite, work_of
 from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.suite import Suite, suite, upstream
 
-VERSION = "2026-07-28"
+VERSION, HANDSHAKE = "2026-07-28", "2025-11-25"
 META = {
     "io.modelcontextprotocol/protocolVersion": VERSION,
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -60,6 +60,19 @@ class Caller:
         if answer.status != 200 or '"isError":true' in text or '"result"' not in text:
             raise RuntimeError(f"{answer.status}: {text[:500]}")
         return took
+
+
+class Old(Caller):
+    """The same call, as a client of the handshake era makes it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, tool: str, token: str) -> None:
+        super().__init__(session, url, tool, token)
+        self._headers = {k: v for k, v in self._headers.items() if not k.startswith("Mcp-")}
+        self._headers["MCP-Protocol-Version"] = HANDSHAKE
+        self._meta = {}
+
+
+ERAS: Mapping[str, type[Caller]] = {VERSION: Caller, HANDSHAKE: Old}
 
 
 async def one_by_one(caller: Caller, calls: int) -> list[float]:
@@ -130,13 +143,15 @@ def _since(now: dict[str, float], then: dict[str, float], calls: int) -> dict[st
     return {name: round((now[name] - then.get(name, 0.0)) / calls * 1e3, 3) for name in now}
 
 
-async def measure(running: Suite, echo: str, calls: int, seconds: float) -> dict[str, Any]:
+async def measure(
+    running: Suite, echo: str, calls: int, seconds: float, kind: type[Caller] = Caller
+) -> dict[str, Any]:
     """Both ways, alone and with 32 in flight."""
     key = prepare(running, echo)
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        direct = Caller(session, f"{echo}/mcp", "echo", "none")
-        governed = Caller(session, f"{running.url}/mcp", "echo__echo", key)
+        direct = kind(session, f"{echo}/mcp", "echo", "none")
+        governed = kind(session, f"{running.url}/mcp", "echo__echo", key)
         result: dict[str, Any] = {}
         bare = await one_by_one(direct, calls)
         before = running.cpu()
@@ -174,6 +189,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--separate", action="store_true", help="a process per service")
     options.add_argument("--bus", choices=BUSES, default="redis")
+    options.add_argument("--era", choices=ERAS, default=VERSION, help="of clients and direct calls")
     options.add_argument("--calls", type=int, default=1000)
     options.add_argument("--seconds", type=float, default=10.0)
     chosen = options.parse_args()
@@ -187,9 +203,11 @@ def main() -> None:
             result = {
                 "started_in_seconds": round(running.started_in, 2),
                 "resident_mb_at_rest": {name: round(mb) for name, mb in rest.items()},
-                **asyncio.run(measure(running, echo, chosen.calls, chosen.seconds)),
+                **asyncio.run(
+                    measure(running, echo, chosen.calls, chosen.seconds, ERAS[chosen.era])
+                ),
             }
-        if not chosen.separate:
+        if not chosen.separate and chosen.era == VERSION:
             with (
                 chosen_bus(chosen.bus) as env,
                 sampled_suite(Path(folder) / "sampled", env) as running,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from interlock.contracts.outcomes import DoorRefused, TaskSettled
+from interlock.contracts.outcomes import DoorRefused, TaskFailed, TaskSettled
 from interlock.contracts.task import TaskState
 from interlock.identity.keys import load_trust
 from interlock.ledger import FolderAnchor, Record, Report, read_export, verify_export
@@ -48,6 +48,8 @@ class Ledger:
     """The latest time that a record's writer stated."""
     refused: Counter[str]
     """By code, how many requests were refused at doors."""
+    errors: list[str]
+    """Errors of JSON-RPC (JSON texts) with which upstreams ended tasks."""
 
 
 def read_ledger(suite: Suite, path: Path) -> Ledger:
@@ -61,7 +63,7 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
     )
     ends: dict[str, list[str]] = defaultdict(list)
     types, faults, refused = Counter[str](), Counter[str](), Counter[str]()
-    latest = ""
+    latest, errors = "", list[str]()
     for line in read_export(path):
         if not isinstance(line, Record) or line.entry is None:
             continue
@@ -75,9 +77,11 @@ def read_ledger(suite: Suite, path: Path) -> Ledger:
         if kind == DoorRefused.type:
             told = DoorRefused.model_validate_json(body)
             refused[told.code] += told.count
+        if kind == TaskFailed.type:
+            errors += [TaskFailed.model_validate_json(body).error or ""]
         if kind in ENDS or kind == TaskSettled.type:
             ends[entry.subject].append(kind)
-    return Ledger(report, ends, types, faults, datetime.fromisoformat(latest), refused)
+    return Ledger(report, ends, types, faults, datetime.fromisoformat(latest), refused, errors)
 
 
 async def settled_ledger(suite: Suite, tasks: Mapping[str, str], path: Path) -> Ledger:

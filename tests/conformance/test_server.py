@@ -1,15 +1,18 @@
 """`make conformance`: Interlock as the server, every request of the suite a governed task."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from interlock.runtime.supervisor import free_port
-from tests.chaos.truth import settled_ledger
+from tests.chaos.truth import read_ledger, settled_ledger
 from tests.components.required import Missing, without
-from tests.conformance.bearer import bearing
+from tests.components.suite import until
+from tests.conformance.bearer import Error, bearing
 from tests.conformance.official import Verdict, judge_server, require_installed, scored
 from tests.conformance.stage import Stage, stage
 
@@ -37,13 +40,15 @@ async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else
     everything: Stage, port: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Both revisions at the same time: half of it is the suite waiting."""
-    async with bearing(everything.key, everything.endpoint, port) as url:
+    errors: list[Error] = []
+    async with bearing(everything.key, everything.endpoint, port, errors) as url:
         runs = [judge_server(url, one, tmp_path / one) for one in REVISIONS]
         verdicts = dict(zip(REVISIONS, await asyncio.gather(*runs), strict=True))
     for revision, verdict in verdicts.items():
         await report(request, revision, "Server", verdict)
     for revision, verdict in verdicts.items():
         assert verdict.agrees, f"{revision}: {verdict.text}"
+    await _all_refusals_are_recorded(everything, errors, tmp_path / "refusals.jsonl")
     await _all_was_governed(everything, tmp_path / "ledger.jsonl")
 
 
@@ -67,10 +72,35 @@ async def _all_was_governed(everything: Stage, path: Path) -> None:
     asked = everything.executed()
     assert "" not in asked, f"the upstream was asked past the bus: {asked['']}"
     assert {"tools/call"} <= {*asked.values()}
-    ledger = await settled_ledger(everything.suite, asked, path)
-    assert ledger.report.ok, ledger.report.text()
-    without_end = {task: method for task, method in asked.items() if task not in ledger.ends}
     # The suite never answers some of what it is asked: those tasks wait until their deadline.
-    states = {everything.suite.ask("GET", f"/v1/tasks/{task}")["state"] for task in without_end}
-    assert states <= {"input_required"}, without_end
+    ended = {task: method for task, method in asked.items() if not _waits(everything, task)}
+    ledger = await settled_ledger(everything.suite, ended, path)
+    assert ledger.report.ok, ledger.report.text()
+    assert ledger.ends.keys() >= ended.keys()
     assert ledger.types["interlock.task.authorized.v1"] >= len(asked)
+
+
+def _waits(everything: Stage, task: str) -> bool:
+    """Whether it has no end yet, and rightly so."""
+    told = everything.suite.ask("GET", f"/v1/tasks/{task}")
+    return str(told["state"]) == "input_required"
+
+
+async def _all_refusals_are_recorded(everything: Stage, errors: list[Error], path: Path) -> None:
+    """One record for each request that the door refused, and none beside.
+
+    What is an upstream's own error is in the ledger as its task's end. A 405 only says that there
+    are no sessions, whose streams older clients ask for.
+    """
+    counted = [one for one in errors if one.status != 405]
+    assert {one.status for one in counted} > {400, 404, 421}
+
+    def recorded() -> bool:
+        ledger = read_ledger(everything.suite, path)
+        own = Counter(json.loads(text)["message"] for text in ledger.errors if text)
+        refused = Counter(one.message for one in counted) - own
+        assert ledger.refused.total() <= refused.total(), (ledger.refused, refused)
+        return ledger.refused.total() == refused.total()
+
+    # Those of nobody known are counted, and stated once a minute.
+    await asyncio.to_thread(until, recorded, "each refusal is in the ledger", within=90)

@@ -25,7 +25,7 @@ from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
-from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, Unanswered
+from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, TurnedAway, Unanswered
 
 log = structlog.get_logger()
 
@@ -96,11 +96,11 @@ class Calls:
             return await self._run(caller, task, asked, listener)
 
     def _asked(self, wanted: Wanted, traceparent: str | None) -> Asked:
-        """`Unanswered` where the tool is only for clients that know tasks."""
+        """`TurnedAway` where the tool is only for clients that know tasks."""
         manner = manner_of(wanted.offer.tool, wanted.means.client, self.terms.inline)
         if manner.execution is None and wanted.offer.tool.execution is Execution.TASK_REQUIRED:
             told = f"{wanted.offer.told} only runs as a task, which the client does not know"
-            raise Unanswered(told, NEEDS_TASKS)
+            raise TurnedAway(told, NEEDS_TASKS, code="missing_capability")
         deadline = self.deadline if manner.execution is None else self.terms.deadline
         return Asked(
             wanted.offer,
@@ -146,7 +146,7 @@ class Calls:
         """
 
         def patience(snapshot: Snapshot) -> float:
-            self._require_standing(caller, task)
+            self.require_standing(caller)
             return min(self._patience(snapshot), asked.manner.patience(snapshot))
 
         standing = task
@@ -200,13 +200,6 @@ class Calls:
         if retry is None:
             return await self.tasks.accept(caller, task, asked)
         return await self.rounds.resume(caller, task, asked, retry)
-
-    def _require_standing(self, caller: Caller, task: Task) -> None:
-        try:
-            self.require_standing(caller)
-        except Refused as error:
-            self.refusals.note(error, caller, task.server, task.tool)
-            raise
 
     def _patience(self, snapshot: Snapshot) -> float:
         running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)

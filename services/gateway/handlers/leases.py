@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import structlog
 
 from interlock.contracts.task import Task
-from interlock.errors import Unavailable
+from interlock.errors import InterlockError, Refused, Unavailable
+from services.gateway.model import TurnedAway, Unanswered
 from services.gateway.store import Snapshots
 
 log = structlog.get_logger()
@@ -26,6 +27,19 @@ class Reply:
     """We cut it, so that its end says nothing about what the client wants."""
     request: str | None = None
     """The id (JSON text) by which its client may cancel it, where closing it would not."""
+    error: InterlockError | None = None
+    """Why it is an error, and no result."""
+
+    def refuse(self, error: InterlockError) -> None:
+        """It tells of that; the first reason is the one that counts."""
+        self.error = self.error or error
+
+    @property
+    def refused(self) -> Refused | None:
+        """Why the door turned the request away; a task that ended without a result is no reason."""
+        error = self.error
+        outcome = isinstance(error, Unanswered) and not isinstance(error, TurnedAway)
+        return error if isinstance(error, Refused) and not outcome else None
 
 
 class Leases:

@@ -24,7 +24,7 @@ from services.gateway.decide.tell import STATE_META, TASK_META, answers_of
 from services.gateway.decide.text import raw
 from services.gateway.handlers.sweeps import Sweeps, publish_now
 from services.gateway.handlers.tasks import Asked
-from services.gateway.model import Place, Retry, Sent, Snapshot, Unanswered
+from services.gateway.model import Place, Retry, Sent, Snapshot, TurnedAway
 from services.gateway.store import Given, Giving, Snapshots
 
 INVALID_PARAMS = -32602
@@ -53,12 +53,13 @@ class Rounds:
     def required(self, snapshot: Snapshot, asked: Asked) -> str:
         """`InputRequiredResult` as JSON text: what is asked, and what to hand back with answers.
 
-        `Unanswered` where the client did not declare that it can be asked so.
+        `TurnedAway` where the client did not declare that it can be asked so.
         """
         requests = asked_of(snapshot)
         lacking = undeclared(requests, asked.manner.client)
         if lacking:
-            raise Unanswered("the server asks for what the client cannot do", missing(lacking))
+            why = "the server asks for what the client cannot do"
+            raise TurnedAway(why, missing(lacking), code="missing_capability")
         given = state.state_of(snapshot, _digest(snapshot.task, asked))
         told: dict[str, Any] = {
             "resultType": "input_required",
@@ -72,7 +73,7 @@ class Rounds:
     async def resume(self, caller: Caller, task: Task, asked: Asked, retry: Retry) -> Snapshot:
         """Take the answers of a request that is made again; the task as it stands then.
 
-        Answers that lack something change nothing: the task asks on. `Unanswered` where the state
+        Answers that lack something change nothing: the task asks on. `TurnedAway` where the state
         is not one that this caller was given for this request, or other input was given before.
         """
         sealed = self.seal.open(retry.state)
@@ -146,6 +147,6 @@ def _object(members: Mapping[str, str]) -> str:
     return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in members.items()) + "}"
 
 
-def _invalid(told: str) -> Unanswered:
+def _invalid(told: str) -> TurnedAway:
     error = {"code": INVALID_PARAMS, "message": told}
-    return Unanswered(told, orjson.dumps(error).decode())
+    return TurnedAway(told, orjson.dumps(error).decode(), code="bad_request")

@@ -1,12 +1,11 @@
 """Resources, templates and prompts of the catalogue, and what of them a caller is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import orjson
 
-from interlock.contracts.catalogue import FeatureRecord, ServerRecord
+from interlock.contracts.catalogue import ServerRecord
 from interlock.contracts.ids import QUALIFIER
 from interlock.contracts.task import TaskKind
 from interlock.errors import Refused
@@ -46,12 +45,9 @@ class Shelves:
         if front.toolset is not None:
             return []
         shown = self._visible.shown(caller, shelf.value, lambda: self._judge(caller, shelf))
-        return [one for one in shown if front.server in (None, one.server.name)]
-
-    def definition(self, record: FeatureRecord) -> Mapping[str, Any]:
-        """As the upstream has it. Whoever changes it copies it."""
-        found: Mapping[str, Any] = orjson.loads(record.definition)
-        return found
+        if front.server is None:
+            return shown
+        return [one for one in shown if one.server.name == front.server]
 
     async def prompt(self, caller: Caller, server: str | None, name: str) -> Feature:
         """The prompt of that name, in one server's list or in that of all."""

@@ -46,6 +46,13 @@ class Exchange:
         """The one server that is looked at."""
         return self.front.server
 
+    @property
+    def named(self) -> str | None:
+        """The tool that a call names, whether there is one or not."""
+        params = self.message.get("params") if self.message.get("method") == CALL else None
+        name = params.get("name") if isinstance(params, dict) else None
+        return name[:128] if isinstance(name, str) else None
+
 
 def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:
     """What the door found out about the request that the SDK serves."""

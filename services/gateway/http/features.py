@@ -1,4 +1,4 @@
-"""Resources, prompts and completion in MCP: what a request names, what lists show, how it ends."""
+"""Resources, prompts and completion in MCP: what a request names, and how it ends."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,27 +10,18 @@ from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 
-from interlock.contracts.ids import QUALIFIER
 from interlock.contracts.task import TaskKind
 from interlock.errors import Refused, Unavailable
-from services.gateway.decide import uris
 from services.gateway.decide.tell import protocol_error
 from services.gateway.decide.text import cut, raw
 from services.gateway.handlers.features import Features, WantedFeature
-from services.gateway.handlers.shelves import Shelf, Shelves
-from services.gateway.http.exchange import MODERN, Exchange, exchange_of, listener_to
+from services.gateway.handlers.shelves import Shelves
+from services.gateway.http.exchange import Exchange, exchange_of, listener_to
 from services.gateway.http.means import means_of
-from services.gateway.http.pages import FRESH_MS, page_of
-from services.gateway.model import Feature, Listed, Unanswered
+from services.gateway.model import Feature, Unanswered
 
 READ, PROMPT, COMPLETE = "resources/read", "prompts/get", "completion/complete"
 METHODS = frozenset({READ, PROMPT, COMPLETE})
-LISTS: Mapping[str, tuple[Shelf, str, str]] = {
-    "resources/list": (Shelf.RESOURCES, "resources", "uri"),
-    "resources/templates/list": (Shelf.TEMPLATES, "resourceTemplates", "uriTemplate"),
-    "prompts/list": (Shelf.PROMPTS, "prompts", "name"),
-}
-"""By method: the shelf, and what MCP calls it and what names one on it."""
 Context = ServerRequestContext[Any, Any]
 Params = Mapping[str, Any]
 
@@ -89,15 +80,11 @@ class FeatureReader:
 
 
 class FeatureProtocol:
-    """Answers what a request wants, and lists."""
+    """Answers what a request wants."""
 
-    def __init__(self, features: Features, shelves: Shelves) -> None:
+    def __init__(self, features: Features) -> None:
         self._features = features
-        self._shelves = shelves
-        self.answers: Mapping[str, Callable[[Context], Any]] = {
-            **dict.fromkeys(METHODS, self.answer),
-            **dict.fromkeys(LISTS, self.list),
-        }
+        self.answers: Mapping[str, Callable[[Context], Any]] = dict.fromkeys(METHODS, self.answer)
 
     async def answer(self, ctx: Context) -> dict[str, Any]:
         """The upstream's result; every other end is an error of JSON-RPC."""
@@ -115,31 +102,6 @@ class FeatureProtocol:
             raise MCPError(INVALID_REQUEST, error.detail) from None
         result: dict[str, Any] = json.loads(text)
         return result
-
-    async def list(self, ctx: Context) -> dict[str, Any]:
-        """What the caller may ask for, in the order of its names."""
-        exchange = exchange_of(ctx)
-        shelf, member, key = LISTS[ctx.method]
-        listed = self._shelves.of(exchange.caller, shelf, exchange.front)
-        named = sorted(((_name(shelf, one, exchange), one) for one in listed), key=_first)
-        page, more = page_of(named, (ctx.params or {}).get("cursor"))
-        shown = [{**self._shelves.definition(one.record), key: name} for name, one in page]
-        result: dict[str, Any] = {member: shown} | more
-        if ctx.protocol_version >= MODERN:
-            result |= {"resultType": "complete", "ttlMs": FRESH_MS, "cacheScope": "private"}
-        return result
-
-
-def _first(pair: tuple[str, Listed]) -> str:
-    return pair[0]
-
-
-def _name(shelf: Shelf, one: Listed, exchange: Exchange) -> str:
-    if exchange.server is not None:
-        return one.record.name
-    if shelf is Shelf.PROMPTS:
-        return f"{one.server.name}{QUALIFIER}{one.record.name}"
-    return uris.qualified(one.server.name, one.record.name)
 
 
 def unanswered(error: Unanswered, modern: bool) -> MCPError:

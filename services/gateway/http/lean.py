@@ -1,11 +1,11 @@
-"""The call that nearly every request is, without the SDK's detours: one modern `tools/call`.
+"""What nearly every request is, without the SDK's detours: one modern `tools/call`, or a list.
 
 Whatever is not plainly that goes to the SDK, which has the errors' words. What goes through here is
 answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon, else a stream.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from services.gateway.decide.tell import protocol_error
 from services.gateway.handlers.calls import Calls, Wanted
 from services.gateway.handlers.listener import Listener
 from services.gateway.http.answers import refused
-from services.gateway.http.exchange import CALL, LOGGED, MODERN, VERSION, Exchange
+from services.gateway.http.exchange import LOGGED, MODERN, VERSION, Exchange
+from services.gateway.http.lists import METHODS, Lists
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE, disconnected
 from services.gateway.model import Unanswered
 
@@ -30,18 +31,21 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Lean:
-    """Serves plain calls; says of everything else that it did not. Its `send` raises `TimeoutError`
-    for a client that takes nothing."""
+    """Serves plain calls and lists; says of everything else that it did not. Its `send` raises
+    `TimeoutError` for a client that takes nothing."""
 
     calls: Calls
+    lists: Lists
     keep_alive: float
     """Seconds between comments on a silent stream."""
 
     async def __call__(
         self, exchange: Exchange, request: Request, receive: Receive, send: Send
     ) -> bool:
-        wanted = exchange.wanted
-        if wanted is None or not _plain(exchange, wanted, request.scope["headers"]):
+        wanted, headers = exchange.wanted, request.scope["headers"]
+        if wanted is None:
+            return await self._list(exchange, headers, send)
+        if not _plain_call(exchange, wanted, headers):
             return False
         stream = _Answer(exchange.message, send)
         listener = Listener(
@@ -58,7 +62,23 @@ class Lean:
             gone.cancel()
             await asyncio.gather(running, gone, return_exceptions=True)
         if not running.cancelled():
+            if isinstance(error := running.exception(), InterlockError):
+                exchange.reply.refuse(error)
             await stream.end(running)
+        return True
+
+    async def _list(self, exchange: Exchange, headers: RawHeaders, send: Send) -> bool:
+        """A page of a list."""
+        message, method = exchange.message, exchange.message.get("method")
+        if not isinstance(method, str) or method not in METHODS:
+            return False
+        if not _plain(message, headers, {"cursor", "_meta"}):
+            return False
+        cursor = message["params"].get("cursor")
+        if not isinstance(cursor, str | None):
+            return False
+        page = self.lists.page(exchange.caller, exchange.front, method, cursor)
+        await _Answer(message, send).tell(page.result(modern=True))
         return True
 
     async def _keep(
@@ -123,7 +143,11 @@ class _Answer:
                 raise error
             await self._refuse(error)
             return
-        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self._id, running.result().encode())
+        await self.tell(running.result().encode())
+
+    async def tell(self, result: bytes) -> None:
+        """The result, JSON text."""
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self._id, result)
         if self._streams:
             await self._write(_frame(body), more=False)
             return
@@ -159,10 +183,21 @@ def _frame(data: bytes) -> bytes:
     return b"event: message\r\ndata: %b\r\n\r\n" % one
 
 
-def _plain(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:
+def _plain_call(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:
+    name = exchange.message["params"]["name"]
+    return (
+        _plain(exchange.message, headers, PARAMS, (b"mcp-name", name.encode()))
+        and "x-mcp-header" not in wanted.offer.tool.definition
+    )
+
+
+def _plain(
+    message: Mapping[str, Any], headers: RawHeaders, known: Set[str], *more: tuple[bytes, bytes]
+) -> bool:
     """A request of 2026-07-28 whose headers say what its body says, and say nothing else."""
-    message = exchange.message
-    params = message["params"]
+    params = message.get("params")
+    if not isinstance(params, dict):
+        return False
     meta = params.get("_meta")
     return (
         message.get("jsonrpc") == "2.0"
@@ -171,24 +206,18 @@ def _plain(exchange: Exchange, wanted: Wanted, headers: RawHeaders) -> bool:
         and meta.get(VERSION) == MODERN
         and isinstance(meta.get(CAPABILITIES), dict)
         and _is_id(meta.get("progressToken", 0))
-        and params.keys() <= PARAMS
-        and _routed(headers, params["name"])
-        and "x-mcp-header" not in wanted.offer.tool.definition
+        and params.keys() <= known
+        and _routed(headers, (b"mcp-method", message["method"].encode()), *more)
     )
 
 
-def _routed(headers: RawHeaders, name: str) -> bool:
+def _routed(headers: RawHeaders, *named: tuple[bytes, bytes]) -> bool:
     said = sorted(one for one in headers if one[0].startswith(b"mcp-"))
     accept = b",".join(value for key, value in headers if key == b"accept")
     return (
         b"application/json" in accept
         and b"text/event-stream" in accept
-        and said
-        == [
-            (b"mcp-method", CALL.encode()),
-            (b"mcp-name", name.encode()),
-            (b"mcp-protocol-version", MODERN.encode()),
-        ]
+        and said == [*named, (b"mcp-protocol-version", MODERN.encode())]
     )
 
 

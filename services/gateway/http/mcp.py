@@ -107,6 +107,17 @@ class McpDoor:
                 raise
         finally:
             self._calls.over(reply)
+            self._note(exchange)
+
+    def _note(self, exchange: Exchange) -> None:
+        """Whoever was turned away is in the ledger, once."""
+        error, wanted = exchange.reply.refused, exchange.wanted
+        if error is None:
+            return
+        server, tool = exchange.server, exchange.named
+        if wanted is not None:
+            server, tool = wanted.offer.server.name, wanted.offer.tool.name
+        self._refusals.note(error, exchange.caller, server, tool)
 
     def _watched(self, exchange: Exchange, send: Send) -> Send:
         """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, …"""
@@ -115,8 +126,7 @@ class McpDoor:
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 status = message["status"]
                 why = f"the protocol refused the message with `{status}`"
-                error = Refused(why, code="protocol")
-                self._refusals.note(error, exchange.caller, exchange.server)
+                exchange.reply.refuse(Refused(why, code="protocol"))
             await send(message)
 
         return watched
@@ -174,7 +184,7 @@ class McpDoor:
         try:
             offer = await self._offer(exchange, name)
         except Refused as error:
-            self._refusals.note(error, caller, exchange.server, name[:128])
+            exchange.reply.refuse(error)
             return replace(exchange, refusal=error.detail)
         self._require_scopes(caller, offer, resource)
         await self._tasks.bus.check()
@@ -205,8 +215,7 @@ class McpDoor:
         """With what a read, a prompt or a completion wants."""
         read = await self._features.read(exchange, trace)
         if read.feature is None:
-            error = Refused(read.refusal, code="not_found")
-            self._refusals.note(error, exchange.caller, exchange.server)
+            exchange.reply.refuse(Refused(read.refusal, code="not_found"))
             return read
         self._require_scopes(exchange.caller, read.feature.feature, resource)
         await self._tasks.bus.check()

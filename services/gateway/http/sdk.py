@@ -1,12 +1,12 @@
 """The protocol itself, by the SDK's low-level server: both eras, every method that we serve.
 
-Results of tools and lists of them go out past the SDK's models, which would drop what they do not
+Results of tools, and lists, go out past the SDK's models, which would drop what they do not
 know and refuse a whole list for one tool: a middleware may do that (`mcp.md` §2.4).
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -22,34 +22,30 @@ from mcp.types import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     EmptyResult,
-    PaginatedRequestParams,
     RequestParams,
     SetLevelRequestParams,
 )
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interlock.errors import Refused, Unavailable
+from interlock.errors import InterlockError, Refused, Unavailable
 from services.gateway.decide.manner import TASKS
 from services.gateway.handlers.calls import Calls
 from services.gateway.handlers.features import Features
 from services.gateway.handlers.mcp_tasks import OwnTasks
-from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.visible import Visible
 from services.gateway.http.exchange import (
     CALL,
     EXCHANGE,
-    MODERN,
-    Exchange,
     exchange_of,
     listener_to,
 )
 from services.gateway.http.features import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
-from services.gateway.http.pages import FRESH_MS, page_of
+from services.gateway.http.lists import FRESH_MS, Lists
 from services.gateway.http.tasks_mcp import TasksProtocol
-from services.gateway.model import Offer, Unanswered
+from services.gateway.model import Unanswered
 
-LIST = "tools/list"
 INSTRUCTIONS = (
     "Every call is judged by policy and recorded. A denied call says which permission is missing; "
     "a call that waits for a person's approval says where to look."
@@ -64,35 +60,22 @@ class Protocol:
     """What the SDK's server asks us."""
 
     def __init__(self, calls: Calls, visible: Visible, *others: Answers) -> None:
-        """`others` answer what is neither a call of a tool nor their list."""
+        """`others` answer what is no call of a tool."""
         self._calls = calls
         self._visible = visible
         self._answers = {name: answer for part in others for name, answer in part.items()}
 
-    async def list_tools(
-        self, ctx: Context, params: PaginatedRequestParams | None
-    ) -> HandlerResult:
-        """What the caller may use, in the order of its names, 200 at a time."""
-        exchange = exchange_of(ctx)
-        named = [(_name(one, exchange), one) for one in self._offers(exchange)]
-        page, more = page_of(named, (ctx.params or {}).get("cursor"))
-        result: dict[str, Any] = {"tools": [self._definition(*one) for one in page]} | more
-        if ctx.protocol_version >= MODERN:
-            result |= {"resultType": "complete", "ttlMs": FRESH_MS, "cacheScope": "private"}
-        return result
-
-    def _offers(self, exchange: Exchange) -> Sequence[Offer]:
-        return self._visible.of(exchange.caller, exchange.front)
-
-    def _definition(self, name: str, offer: Offer) -> dict[str, Any]:
-        return {**self._visible.tool(offer).definition, "name": name}
-
     async def relay(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Middleware: our results as they are."""
+        """Middleware: our results as they are. Of what is no result audit learns why."""
+        try:
+            return await self._relayed(ctx, call_next)
+        except (MCPError, ValidationError) as error:
+            exchange_of(ctx).reply.refuse(_told(error))
+            raise
+
+    async def _relayed(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         if ctx.method == CALL:
             return await self._call(ctx)
-        if ctx.method == LIST:
-            return await self.list_tools(ctx, None)
         answer = self._answers.get(ctx.method)
         return await call_next(ctx) if answer is None else await answer(ctx)
 
@@ -128,8 +111,12 @@ class Protocol:
         return CALLED.get()
 
 
-def _name(offer: Offer, exchange: Exchange) -> str:
-    return offer.tool.name if exchange.server is not None else offer.qualified
+def _told(error: MCPError | ValidationError) -> InterlockError:
+    """What an error of the protocol tells of: our own, where that is what was put in its words."""
+    if isinstance(ours := error.__context__, InterlockError):
+        return ours
+    said = error.error.message if isinstance(error, MCPError) else "its parameters are not valid"
+    return Refused(f"the protocol refused the message: {said}", code="protocol")
 
 
 async def _served(ctx: Context, params: object) -> Any:
@@ -151,7 +138,7 @@ def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) 
         "interlock",
         version=version,
         instructions=INSTRUCTIONS,
-        on_list_tools=ours.list_tools,  # type: ignore[arg-type]  # a dict is a handler's result too
+        on_list_tools=_served,
         on_list_resources=_served,
         on_list_resource_templates=_served,
         on_read_resource=_served,
@@ -174,11 +161,12 @@ def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) 
 
 @asynccontextmanager
 async def protocol(
-    calls: Calls, own: OwnTasks, shelves: Shelves, listen: Listen, version: str
+    calls: Calls, own: OwnTasks, lists: Lists, listen: Listen, version: str
 ) -> AsyncIterator[ASGIApp]:
     """The SDK's server as an ASGI application, alive inside the block."""
-    features, tasks = FeatureProtocol(Features(calls), shelves), TasksProtocol(own)
-    ours = Protocol(calls, calls.tasks.visible, features.answers, tasks.answers)
+    features, tasks = FeatureProtocol(Features(calls)), TasksProtocol(own)
+    parts = lists.answers, features.answers, tasks.answers
+    ours = Protocol(calls, calls.tasks.visible, *parts)
     manager = StreamableHTTPSessionManager(_server(ours, tasks, listen, version), stateless=True)
     started, ending = asyncio.Event(), asyncio.Event()
 

@@ -18,6 +18,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
     {
         "bad_arguments": 400,
         "bad_request": 400,
+        "missing_capability": 400,
         "unanswered": 400,
         "invalid": 422,
         "missing_token": 401,
