@@ -13,10 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from interlock.contracts.catalogue import Execution
 from tests.fuzz import fuzzed, require_sound
 from tests.services.gateway.build import Gateway, key_of
-from tests.services.gateway.http.raw import call, headers, post
+from tests.services.gateway.http.raw import call, headers, message, post
+from tests.services.gateway.http.test_rounds import ASKABLE, ELICIT, SURE, asking
+from tests.services.gateway.http.test_tasks_mcp import KNOWS, offer
 
+JSON_BODY = {"Content-Type": "application/json"}
 WITHIN = 30.0
 """Seconds for one answer on a machine that does other things, too."""
 METHODS = (
@@ -142,7 +146,7 @@ async def test_no_message_breaks_the_door(
 async def test_no_bytes_break_the_door(
     client: httpx2.AsyncClient, path: str, content: bytes
 ) -> None:
-    await ask(client, path, content, headers() | {"Content-Type": "application/json"})
+    await ask(client, path, content, headers() | JSON_BODY)
 
 
 @given(
@@ -166,6 +170,54 @@ async def test_headers_that_say_other_than_the_body_never_let_the_call_through(
     require_sound(told.status_code, told.text)
     right = told_of == ("tools/call", "crm__search", "2026-07-28")
     assert (len(gateway.authority.asked) > before) is right, told.text
+
+
+KEYS = st.sampled_from(["sure#0", "sure", "more#0", "sure#1", "#", "__proto__"]) | TEXT
+RESPONSE = st.sampled_from([SURE, {"action": "decline"}, {}]) | JSON
+RESPONSES = st.dictionaries(KEYS, RESPONSE, max_size=3) | JSON
+TASK_METHODS = st.sampled_from(["tasks/get", "tasks/update", "tasks/cancel"])
+
+
+@given(
+    method=TASK_METHODS,
+    named=st.sampled_from(["own", "foreign"]) | JSON,
+    responses=RESPONSES,
+)
+@example(method="tasks/update", named="own", responses={"sure#0": SURE, "more#0": SURE})
+@fuzzed(40)
+async def test_nothing_said_of_a_task_breaks_it_or_the_door(
+    gateway: Gateway, client: httpx2.AsyncClient, method: str, named: Any, responses: Any
+) -> None:
+    """The task is one that asks; whatever is said, its owner sees it afterwards, and whole."""
+    gateway.authority.judge = asking({"sure": ELICIT, "more": ELICIT})
+    offer(gateway, Execution.TASK)
+    await gateway.host.reader.load()
+    own = (await post(client, call(meta=KNOWS))).json()["result"]["taskId"]
+    named = own if named == "own" else named
+    said = {"taskId": named, "inputResponses": responses}
+    content = json.dumps(message(method, meta=KNOWS, **said)).encode()
+    await ask(client, "/mcp", content, headers(method, None) | JSON_BODY)
+    found = await post(
+        client, message("tasks/get", meta=KNOWS, taskId=own), headers=headers("tasks/get", own)
+    )
+    assert found.json()["result"]["status"] in ("working", "input_required", "completed")
+
+
+@given(responses=RESPONSES, state=st.sampled_from(["own"]) | JSON)
+@example(responses={"sure": SURE}, state="own")
+@fuzzed(30)
+async def test_no_answer_to_a_call_that_asks_breaks_it_or_the_door(
+    gateway: Gateway, client: httpx2.AsyncClient, responses: Any, state: Any
+) -> None:
+    gateway.authority.judge = asking({"sure": ELICIT})
+    first = (await post(client, call(meta=ASKABLE))).json()["result"]
+    state = first["requestState"] if state == "own" else state
+    said = {"requestState": state, "inputResponses": responses}
+    content = json.dumps(call(meta=ASKABLE, **said)).encode()
+    await ask(client, "/mcp", content, headers() | JSON_BODY)
+    again = call(meta=ASKABLE, requestState=first["requestState"], inputResponses={"sure": SURE})
+    told = (await post(client, again)).json()
+    assert told.get("result", {}).get("resultType") == "complete" or told["error"]["code"] == -32602
 
 
 @given(scheme=st.sampled_from(["Bearer", "bearer", "Basic", ""]) | FIELD, token=FIELD)
