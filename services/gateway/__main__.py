@@ -18,6 +18,7 @@ from interlock.state.port import StateReader
 from services.gateway.decide.reached import Reached, reached
 from services.gateway.handlers.calls import Calls, Terms
 from services.gateway.handlers.changes import Changes
+from services.gateway.handlers.features import Features
 from services.gateway.handlers.inputs import Inputs
 from services.gateway.handlers.leases import Leases
 from services.gateway.handlers.mcp_tasks import OwnTasks
@@ -25,6 +26,7 @@ from services.gateway.handlers.projector import Projector
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.rounds import Rounds
+from services.gateway.handlers.sessions import Sticky
 from services.gateway.handlers.shelves import Shelves
 from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.sweeps import Sweeps
@@ -37,12 +39,15 @@ from services.gateway.http.listen import Listen
 from services.gateway.http.lists import Lists
 from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
+from services.gateway.http.news import Streams
+from services.gateway.http.remembering import Remembering
 from services.gateway.http.rest import Door, routes
 from services.gateway.http.sdk import protocol
 from services.gateway.http.seal import Seal
+from services.gateway.http.sticky import StickyDoor
 from services.gateway.http.task_news import TaskNews
 from services.gateway.settings import Settings
-from services.gateway.store import RedisSnapshots, Snapshots
+from services.gateway.store import RedisSessions, RedisSnapshots, Sessions, Snapshots
 
 
 def new_id() -> str:
@@ -62,18 +67,20 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         entry=host.bus_entry,
     )
     interest = RedisInterest(host.redis, host.keyring, prefix=host.suite.prefix)
+    sessions = RedisSessions(host.redis, host.prefix, settings.session_idle_seconds)
     try:
-        async with parts(host, settings, store, interest) as made:
+        async with parts(host, settings, store, interest, sessions) as made:
             yield made
     finally:
+        await sessions.aclose()
         await store.close()
 
 
 @asynccontextmanager
 async def parts(
-    host: Host, settings: Settings, store: Snapshots, interest: Interest
+    host: Host, settings: Settings, store: Snapshots, interest: Interest, sessions: Sessions
 ) -> AsyncIterator[Parts]:
-    """The gateway on a store."""
+    """The gateway on its stores."""
     reader = host.state(CATALOGUE, POLICY, ISSUERS, TOOLSETS)
     waiters = Waiters(host.stopping)
     sweeps = Sweeps(store, host.bus, host.stamp, host.now)
@@ -81,19 +88,22 @@ async def parts(
     tasks = _tasks(host, store, sweeps, reader)
     rounds, leases = _rounds(host, tasks), Leases(store)
     calls = _calls(host, settings, (tasks, waiters, refusals, leases), rounds)
-    own = OwnTasks(tasks, rounds, calls.terms.keep)
     projector = Projector(store, waiters, host.metrics)
-    rest = Door(tasks, Inputs(tasks, rounds), waiters, refusals, host.tokens, host.traces, settings)
+    inputs, own = Inputs(tasks, rounds), OwnTasks(tasks, rounds, calls.terms.keep)
+    rest = Door(tasks, inputs, waiters, refusals, host.tokens, host.traces, settings)
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
     listen = Listen(changes, subscriptions, TaskNews(own, waiters))
-    listens = [changes.run, subscriptions.renew, subscriptions.hear]
     lists = Lists(tasks.visible, shelves)
-    serving = protocol(calls, own, lists, listen, version("interlock"))
+    sticky = _sticky(settings, sessions, inputs, subscriptions)
+    features, others = Features(calls), (listen, Remembering(sticky))
+    serving = protocol(features, own, lists, others, version("interlock"))
     async with serving as application:
-        fast = Lean(calls, lists, settings.keep_alive_seconds)
-        mcp = _door(host, settings, (calls, refusals), (application, fast), FeatureReader(shelves))
+        door = _sticky_door(settings, sticky, changes, refusals)
+        shared = calls, refusals, FeatureReader(shelves)
+        fast = Lean(calls, features, lists, settings.keep_alive_seconds)
+        mcp = _door(host, settings, shared, (application, fast), door)
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
@@ -102,7 +112,7 @@ async def parts(
                 waiters.run,
                 *(sweeps.mark, sweeps.republish, sweeps.watch_deadlines),
                 *(leases.run, refusals.run),
-                *listens,
+                *(changes.run, subscriptions.renew, subscriptions.hear),
             ],
         )
 
@@ -110,11 +120,11 @@ async def parts(
 def _door(
     host: Host,
     settings: Settings,
-    shared: tuple[Calls, Refusals],
+    shared: tuple[Calls, Refusals, FeatureReader],
     serving: tuple[ASGIApp, Lean],
-    features: FeatureReader,
+    sticky: StickyDoor | None,
 ) -> McpDoor:
-    calls, refusals = shared
+    calls, refusals, features = shared
     return McpDoor(
         calls.tasks,
         host.tokens,
@@ -125,8 +135,28 @@ def _door(
         body_limit=settings.body_limit,
         reached=_reached(host, settings),
         slow_reader=settings.slow_reader_seconds,
+        sticky=sticky,
         scopes=settings.challenge_scopes,
     )
+
+
+def _sticky(
+    settings: Settings, sessions: Sessions, inputs: Inputs, subscriptions: Subscriptions
+) -> Sticky | None:
+    """None without the profile."""
+    if not settings.sticky_sessions:
+        return None
+    most, idle = settings.sessions_per_principal, settings.session_idle_seconds
+    return Sticky(sessions, inputs, subscriptions, most, idle)
+
+
+def _sticky_door(
+    settings: Settings, sticky: Sticky | None, changes: Changes, refusals: Refusals
+) -> StickyDoor | None:
+    if sticky is None:
+        return None
+    waits = settings.keep_alive_seconds, settings.slow_reader_seconds
+    return StickyDoor(sticky, Streams(sticky, changes, *waits), refusals)
 
 
 def _calls(

@@ -9,7 +9,15 @@ from urllib.parse import quote
 from interlock.bus import Raw
 from interlock.contracts.catalogue import FeatureRecord, ServerRecord, ToolRecord
 from interlock.contracts.ids import QUALIFIER, EventId
-from interlock.contracts.task import NO_CLIENT, Client, Task, TaskEvent, TaskKind, TaskState
+from interlock.contracts.task import (
+    NO_CLIENT,
+    Client,
+    Principal,
+    Task,
+    TaskEvent,
+    TaskKind,
+    TaskState,
+)
 from interlock.errors import Refused
 
 
@@ -121,9 +129,28 @@ class Means:
     route: str = "/mcp"
     """The path by which it came."""
     retry: Retry | None = None
+    pushes: bool = False
+    """It is asked in the middle of its call, on the call's stream: it has a session."""
 
 
 NO_MEANS = Means()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is remembered of an older client (MCP 2025-11-25, "Session Management")."""
+
+    id: str
+    """As its client has it; nobody else does."""
+    principal: Principal
+    """Who opened it, and alone finds it."""
+    route: str
+    """The path of the endpoint that it is of."""
+    client: Client
+    resources: frozenset[str] = frozenset()
+    """Those that it listens to, as the client calls them."""
+    stream: str = ""
+    """Which of its streams is told what the server says unasked: the newest."""
 
 
 class Front(NamedTuple):

@@ -1,6 +1,8 @@
 """What the gateway reads from its environment, all of it."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,6 +34,12 @@ class Settings(BaseSettings):
     """Between comments on a silent stream."""
     slow_reader_seconds: float = Field(default=10, gt=0)
     """A client that takes nothing for so long is dropped."""
+    sticky_sessions: bool = False
+    """Whether clients of 2025-11-25 and before get sessions, in which servers can ask them."""
+    session_idle_seconds: float = Field(default=1800, gt=0)
+    """A session that nothing was heard of for so long is over."""
+    sessions_per_principal: int = Field(default=100, gt=0)
+    """That are open at the same time."""
     challenge_scopes: tuple[str, ...] = ()
     """What an MCP client without a token is told to ask its issuer for; without any, it asks for
     what its issuer gives by itself."""
@@ -39,3 +47,12 @@ class Settings(BaseSettings):
     """Names, beside the public URL's, by which the MCP endpoint may be called."""
     allowed_origins: tuple[str, ...] = ()
     """Web origins, beside our own, whose pages may call the MCP endpoint."""
+
+    @model_validator(mode="after")
+    def _outlast_their_calls(self) -> Self:
+        if self.session_idle_seconds < self.mcp_run_seconds:
+            raise ValueError(
+                f"`session_idle_seconds` (`{self.session_idle_seconds:g}`) is less than "
+                f"`mcp_run_seconds` (`{self.mcp_run_seconds:g}`): sessions would end under calls"
+            )
+        return self

@@ -48,11 +48,13 @@ async def scored(revision: str, role: str) -> list[str]:
     return [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
 
 
-async def judge_server(url: str, revision: str, out: Path) -> Verdict:
-    """Run the scenarios of a revision against the server at `url`."""
+async def judge_server(url: str, revision: str, out: Path, profile: str = "") -> Verdict:
+    """Run the scenarios of a revision against the server at `url`; each profile of it has a
+    baseline of its own."""
+    baseline = "-".join(part for part in ("server", revision, profile) if part)
     text, code = await _run(
         *("server", "--url", url, "--requirements", revision, "--output-dir", str(out)),
-        *("--expected-failures", str(HERE / f"server-{revision}.yml")),
+        *("--expected-failures", str(HERE / f"{baseline}.yml")),
     )
     return Verdict(code == 0, text[text.rfind("=== SUMMARY") :])
 

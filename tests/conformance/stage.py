@@ -39,12 +39,21 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, origin: str) -> Iterator[Stage]:
-    """Everything up, registered and permitted. Pages of `origin` may call."""
-    env = {"INTERLOCK_GATEWAY_ALLOWED_ORIGINS": json.dumps([origin])}
+def stage(
+    folder: Path, origin: str, *arguments: str, sticky: bool = False, older: bool = False
+) -> Iterator[Stage]:
+    """Everything up, as `arguments` of `interlock up` say, registered and permitted.
+
+    Pages of `origin` may call; `sticky`: clients of 2025-11-25 get sessions; `older`: the upstream
+    speaks no later version.
+    """
+    env = {
+        "INTERLOCK_GATEWAY_ALLOWED_ORIGINS": json.dumps([origin]),
+        "INTERLOCK_GATEWAY_STICKY_SESSIONS": json.dumps(sticky),
+    }
     with (
-        upstream("tests.conformance.everything") as url,
-        suite(folder / "data", env=env) as running,
+        upstream("tests.conformance.everything", *(["--handshake-only"] if older else [])) as url,
+        suite(folder / "data", *arguments, env=env) as running,
     ):
         _register(running, url)
         running.ask("POST", "/auth/v1/agents", {"name": AGENT})

@@ -17,20 +17,30 @@ from tests.conformance.official import Verdict, judge_server, require_installed,
 from tests.conformance.stage import Stage, stage
 
 REVISIONS = ("2026-07-28", "2025-11-25")
+HANDSHAKE = "2025-11-25"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Stage]:
+@pytest.fixture
+def sticky() -> bool:
+    """Whether clients of the handshake era get sessions."""
+    return False
+
+
+@pytest.fixture
+def everything(
+    tmp_path_factory: pytest.TempPathFactory, port: int, sticky: bool
+) -> Iterator[Stage]:
     try:
         require_installed()
     except Missing as missing:
         without("conformance", missing)
-    with stage(tmp_path_factory.mktemp("conformance"), f"http://127.0.0.1:{port}") as made:
+    folder, origin = tmp_path_factory.mktemp("conformance"), f"http://127.0.0.1:{port}"
+    with stage(folder, origin, sticky=sticky) as made:
         yield made
 
 
@@ -52,8 +62,22 @@ async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else
     await _all_was_governed(everything, tmp_path / "ledger.jsonl")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("sticky", [True])
+async def test_with_sessions_all_of_the_handshake_era_passes(
+    everything: Stage, port: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The era that knows no sessions is not run again: they do not touch it."""
+    async with bearing(everything.key, everything.endpoint, port, []) as url:
+        verdict = await judge_server(url, HANDSHAKE, tmp_path / HANDSHAKE, "sticky")
+    await report(request, HANDSHAKE, "Server", verdict, " with sessions")
+    assert verdict.agrees, verdict.text
+    await _all_was_governed(everything, tmp_path / "ledger.jsonl")
+
+
 async def report(
-    request: pytest.FixtureRequest, revision: str, role: str, verdict: Verdict
+    request: pytest.FixtureRequest, revision: str, role: str, verdict: Verdict, how: str = ""
 ) -> None:
     """Print how many of the scored scenarios pass."""
     wanted = await scored(revision, role)
@@ -64,7 +88,7 @@ async def report(
     assert reporter is not None
     assert capture is not None
     with capture.global_and_fixture_disabled():
-        reporter.write_line(f"\nMCP {revision}, Interlock as the {role.lower()}: {told}")
+        reporter.write_line(f"\nMCP {revision}, Interlock as the {role.lower()}{how}: {told}")
 
 
 async def _all_was_governed(everything: Stage, path: Path) -> None:

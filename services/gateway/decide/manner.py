@@ -10,7 +10,7 @@ from interlock.contracts.catalogue import Execution, ToolRecord
 from interlock.contracts.outcomes import TaskInputRequired
 from interlock.contracts.task import NO_CLIENT, Client, TaskState
 from services.gateway.decide.tell import MISSING_CAPABILITY
-from services.gateway.model import Snapshot
+from services.gateway.model import Means, Snapshot
 
 TASKS = "io.modelcontextprotocol/tasks"
 """The tasks extension (SEP-2663)."""
@@ -32,17 +32,23 @@ class Manner:
     """Of the tool, where its client knows tasks."""
     inline: float = 0.0
     """Seconds after which a `sync` call becomes a task."""
+    pushes: bool = False
+    """The client is asked while its request goes on."""
 
     def patience(self, snapshot: Snapshot) -> float:
         """How many seconds from its beginning such a request may wait for a task that stands so."""
         if snapshot.state is TaskState.INPUT_REQUIRED:
-            return 0.0
+            return NEVER if self.may_push(snapshot) else 0.0
         if self.execution is None:
             return NEVER
         first = self.execution is Execution.MRTR_FIRST and snapshot.task.round == 0
         if not (first or self.execution is Execution.SYNC):
             return 0.0
         return 0.0 if snapshot.state in (TaskState.HELD, TaskState.PARKED) else self.inline
+
+    def may_push(self, snapshot: Snapshot) -> bool:
+        """Whether the client can be asked all that the task asks, while it waits."""
+        return self.pushes and not undeclared(asked_of(snapshot), self.client)
 
     def becomes_task(self, snapshot: Snapshot) -> bool:
         """Whether the answer to a request whose task stands so is that task."""
@@ -65,11 +71,12 @@ def knows_tasks(capabilities: Mapping[str, Any]) -> bool:
     return isinstance(extensions, dict) and isinstance(extensions.get(TASKS), dict)
 
 
-def manner_of(tool: ToolRecord, client: Client, inline: float) -> Manner:
+def manner_of(tool: ToolRecord, means: Means, inline: float) -> Manner:
     """How a call of the tool is answered to that client. `inline`: where the tool says nothing."""
+    client = means.client
     execution = tool.execution if knows_tasks(orjson.loads(client.capabilities)) else None
     window = inline if tool.inline_seconds is None else tool.inline_seconds
-    return Manner(client, execution, window)
+    return Manner(client, execution, window, means.pushes)
 
 
 def asked_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from services.gateway.decide.detailed import created
 from services.gateway.decide.manner import NEEDS_TASKS, manner_of
 from services.gateway.handlers.leases import Leases, Reply
 from services.gateway.handlers.listener import Listener, Telling
+from services.gateway.handlers.pushing import Pushing
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.requests import Requests
 from services.gateway.handlers.rounds import Rounds
 from services.gateway.handlers.tasks import Asked, Tasks
-from services.gateway.handlers.waiting import Patience, Waiters, Watch, until_final
+from services.gateway.handlers.waiting import Moved, Patience, Waiters, Watch, until_final
 from services.gateway.model import NO_MEANS, Means, Offer, Place, Snapshot, TurnedAway, Unanswered
 
 log = structlog.get_logger()
@@ -51,6 +52,16 @@ class Terms:
     """Seconds."""
     keep: timedelta
     """How long a task is there after its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """How one client waits."""
+
+    patience: Patience
+    listener: Listener
+    putting: Pushing | None
+    """Asks it meanwhile, where it can be asked so."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class Calls:
 
     def _asked(self, wanted: Wanted, traceparent: str | None) -> Asked:
         """`TurnedAway` where the tool is only for clients that know tasks."""
-        manner = manner_of(wanted.offer.tool, wanted.means.client, self.terms.inline)
+        manner = manner_of(wanted.offer.tool, wanted.means, self.terms.inline)
         if manner.execution is None and wanted.offer.tool.execution is Execution.TASK_REQUIRED:
             told = f"{wanted.offer.told} only runs as a task, which the client does not know"
             raise TurnedAway(told, NEEDS_TASKS, code="missing_capability")
@@ -147,9 +158,11 @@ class Calls:
 
         def patience(snapshot: Snapshot) -> float:
             self.require_standing(caller)
-            return min(self._patience(snapshot), asked.manner.patience(snapshot))
+            return min(self._patience(snapshot, asked), asked.manner.patience(snapshot))
 
-        standing = task
+        asks = listener.asks
+        putting = Pushing(asks, self.rounds, caller, asked.manner) if asks is not None else None
+        waiting, standing = _Waiting(patience, listener, putting), task
         try:
             while True:
                 with self.waiters.watch(Place(task.tenant, task.id)) as watch:
@@ -158,8 +171,8 @@ class Calls:
                     self._begin(listener.reply, standing, asked)
                     if snapshot.place == watch.place:
                         watch.begin(snapshot)
-                        return await self._end(watch, patience, listener)
-                joined = await self._joined(snapshot, patience, listener)
+                        return await self._end(watch, waiting)
+                joined = await self._joined(snapshot, waiting)
                 if asked.means.retry or not rejoin.is_void(joined):
                     return joined
                 self.leases.let_go(listener.reply)
@@ -179,21 +192,29 @@ class Calls:
         self.leases.let_go(reply)
         self.requests.end(reply)
 
-    async def _joined(self, snapshot: Snapshot, patience: Patience, listener: Listener) -> Snapshot:
+    async def _joined(self, snapshot: Snapshot, waiting: "_Waiting") -> Snapshot:
         """The end of an earlier call, whose client asks again."""
         log.info("call.joined", task_id=snapshot.task.id, state=snapshot.state)
         with self.waiters.watch(snapshot.place) as watch:
             watch.begin(snapshot)
             with suppress(Unavailable):
                 watch.renew(await self.tasks.store.read(snapshot.place))
-            return await self._end(watch, patience, listener)
+            return await self._end(watch, waiting)
 
-    async def _end(self, watch: Watch, patience: Patience, listener: Listener) -> Snapshot:
+    async def _end(self, watch: Watch, waiting: "_Waiting") -> Snapshot:
         store, standing = self.tasks.store, watch.snapshot
-        if not listener.curious or standing is None:
-            return await until_final(watch, self.waiters, store, patience)
-        telling = Telling(listener, store, watch.place, standing.task.round)
-        return await until_final(watch, self.waiters, store, patience, telling)
+        heard: list[Moved] = []
+        if waiting.listener.curious and standing is not None:
+            heard.append(Telling(waiting.listener, store, watch.place, standing.task.round))
+        if waiting.putting is not None:
+            heard.append(waiting.putting)
+
+        async def moved(snapshot: Snapshot) -> None:
+            for one in heard:
+                await one(snapshot)
+
+        told = moved if heard else None
+        return await until_final(watch, self.waiters, store, waiting.patience, told)
 
     async def _begun(self, caller: Caller, task: Task, asked: Asked) -> Snapshot:
         retry = asked.means.retry
@@ -201,9 +222,11 @@ class Calls:
             return await self.tasks.accept(caller, task, asked)
         return await self.rounds.resume(caller, task, asked, retry)
 
-    def _patience(self, snapshot: Snapshot) -> float:
+    def _patience(self, snapshot: Snapshot, asked: Asked) -> float:
+        """The clock of a client that is asked in the middle goes on while it thinks."""
         running = snapshot.state in (TaskState.RUNNING, TaskState.INPUT_REQUIRED)
-        return self.run_wait if running else self.wait
+        given = snapshot.state is TaskState.SUBMITTED and snapshot.task.round > 0
+        return self.run_wait if running or (given and asked.manner.pushes) else self.wait
 
     def _cancel_later(self, task: Task, by: Principal) -> None:
         """Unless it was cut off before the task was sent to the store, which answers in order."""

@@ -49,7 +49,7 @@ class Features:
                 timedelta(seconds=self.calls.deadline),
                 traceparent=traceparent_of(span),
                 means=wanted.means,
-                manner=Manner(wanted.means.client),
+                manner=Manner(wanted.means.client, pushes=wanted.means.pushes),
             )
             task = tasks.task(caller, asked)
             span.set_attribute("interlock.task.id", task.id)

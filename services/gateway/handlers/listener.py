@@ -1,8 +1,9 @@
 """The client at the other end of a call, and what it is told while it waits: the task's log."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from interlock.contracts.outcomes import TaskLogged, TaskProgressed
 from interlock.contracts.task import TaskEvent
@@ -13,6 +14,14 @@ from services.gateway.store import LOG_AT_ONCE, Snapshots
 
 Progress = Callable[[float, float | None, str], Awaitable[None]]
 Logged = Callable[[str], Awaitable[None]]
+
+
+class Asks(Protocol):
+    """Puts requests to a client in the middle of its call."""
+
+    async def ask(self, request_id: str, request: Mapping[str, Any]) -> None: ...
+
+    async def withdraw(self, request_id: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -26,6 +35,8 @@ class Listener:
     modern: bool = True
     """Since 2026-07-28 closing the stream is a cancellation; before it never was."""
     reply: Reply = field(default_factory=Reply)
+    asks: Asks | None = None
+    """Where the client is asked what its call asks; None: only with the answer."""
 
     @property
     def curious(self) -> bool:

@@ -1,7 +1,7 @@
 """Calls of older clients, by the ids of their requests (MCP 2025-11-25, "Cancellation").
 
 Without a session an id says little: it is unique within one client, and a principal may have many.
-So what it means is done only where it can mean one call.
+So what it means is done only where it can mean one call. In a session it means one.
 """
 
 import asyncio

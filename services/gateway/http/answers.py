@@ -34,3 +34,22 @@ def refused(error: InterlockError) -> Response:
         headers,
         "application/problem+json",
     )
+
+
+def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:
+    """An error of JSON-RPC 2.0 (§5.1); an id that is none is answered with null."""
+    proper = isinstance(request_id, str | int) and not isinstance(request_id, bool)
+    return answer(
+        {
+            "jsonrpc": "2.0",
+            "id": request_id if proper else None,
+            "error": {"code": code, "message": text},
+        },
+        status,
+    )
+
+
+def frame(data: bytes) -> bytes:
+    """A message as a server-sent event. JSON text may be laid out in lines."""
+    one = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"event: message\r\ndata: %b\r\n\r\n" % one

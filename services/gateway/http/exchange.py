@@ -1,5 +1,6 @@
 """One request on its way from the door to the protocol's handlers."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from services.gateway.handlers.calls import Wanted
 from services.gateway.handlers.features import WantedFeature
 from services.gateway.handlers.leases import Reply
 from services.gateway.handlers.listener import Listener
-from services.gateway.model import Front, Means
+from services.gateway.model import Front, Means, Session
 
 CALL = "tools/call"
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -39,6 +40,8 @@ class Exchange:
     """What a read, a prompt or a completion wants, where it is one."""
     refusal: str = "`name` is a string and `arguments` an object"
     """Why it is none."""
+    session: Session | None = None
+    """The client's, where it has one."""
     reply: Reply = field(default_factory=Reply)
 
     @property
@@ -52,6 +55,11 @@ class Exchange:
         params = self.message.get("params") if self.message.get("method") == CALL else None
         name = params.get("name") if isinstance(params, dict) else None
         return name[:128] if isinstance(name, str) else None
+
+    def request_key(self, request_id: object) -> str:
+        """What stands for the id of a request; without a session it may be many clients'."""
+        key = json.dumps(request_id)
+        return key if self.session is None else f"{self.session.id} {key}"
 
 
 def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:

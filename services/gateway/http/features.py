@@ -46,7 +46,7 @@ class FeatureReader:
                 wanted = await self._completion(exchange, params, text)
         except Refused as error:
             return replace(exchange, refusal=error.detail)
-        means = means_of(params, text, exchange.front)
+        means = means_of(params, text, exchange.front, exchange.session)
         return replace(exchange, feature=replace(wanted, traceparent=trace, means=means))
 
     async def _resource(self, exchange: Exchange, params: Params) -> WantedFeature:

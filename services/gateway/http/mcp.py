@@ -22,15 +22,16 @@ from services.gateway.handlers.calls import Calls, Wanted
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
-from services.gateway.http.answers import answer, refused
+from services.gateway.http.answers import jsonrpc_error, refused
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
-from services.gateway.http.means import means_of
+from services.gateway.http.means import means_of, wrong_level
 from services.gateway.http.outlet import Outlet
+from services.gateway.http.sticky import SESSION_ID, StickyDoor, told_session
 from services.gateway.model import Feature, Front, Offer
 
-INVALID_REQUEST = -32600
+INVALID_REQUEST, INVALID_PARAMS = -32600, -32602
 HEADER_MISMATCH = -32020
 CANCELLED = "notifications/cancelled"
 
@@ -59,10 +60,12 @@ class McpDoor:
         body_limit: int,
         reached: Reached,
         slow_reader: float,
+        sticky: StickyDoor | None = None,
         scopes: tuple[str, ...] = (),
     ) -> None:
-        """`slow_reader`: seconds after which a client that takes nothing is dropped. `scopes`:
-        what a client without a good token is told to ask for."""
+        """`slow_reader`: seconds after which a client that takes nothing is dropped. `sticky`:
+        where clients of the handshake era have sessions. `scopes`: what a client without a good
+        token is told to ask for."""
         self._tasks = tasks
         self._tokens = tokens
         self._refusals = refusals
@@ -74,6 +77,7 @@ class McpDoor:
         self._body_limit = body_limit
         self._reached = reached
         self._scopes = scopes
+        self._sticky = sticky
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -121,6 +125,7 @@ class McpDoor:
 
     def _watched(self, exchange: Exchange, send: Send) -> Send:
         """`send` that notes what the protocol refuses: no JSON-RPC, wrong headers, …"""
+        send = told_session(exchange, send)
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
@@ -151,8 +156,8 @@ class McpDoor:
     ) -> Exchange | Response:
         """The request read strictly; what is no JSON object is the protocol's to refuse."""
         caller: Caller = request.state.caller
-        if request.method != "POST":  # no sessions, so no stream to get and nothing to delete
-            return Response(status_code=405, headers={"Allow": "POST"})
+        if request.method != "POST":
+            return await self._without_body(request, caller, front)
         try:
             message, text = parse_request(body)
         except Refused as error:
@@ -161,18 +166,34 @@ class McpDoor:
                 return Exchange(caller, front, {})
             self._refusals.note(error, caller, front.server)
             return jsonrpc_error(loose.get("id"), INVALID_REQUEST, error.detail)
+        wrong, code = wrong_level(message), INVALID_PARAMS
         if not _says_its_version(message, request.headers.get("mcp-protocol-version")):
-            wrong = Refused("`MCP-Protocol-Version` is not the message's", code="protocol")
-            self._refusals.note(wrong, caller, front.server)
-            return jsonrpc_error(message.get("id"), HEADER_MISMATCH, wrong.detail)
-        return await self._read(Exchange(caller, front, message, text), request, resource)
+            wrong, code = "`MCP-Protocol-Version` is not the message's", HEADER_MISMATCH
+        if wrong is not None:
+            self._refusals.note(Refused(wrong, code="protocol"), caller, front.server)
+            return jsonrpc_error(message.get("id"), code, wrong)
+        entered = await self._entered(Exchange(caller, front, message, text), request)
+        if isinstance(entered, Response):
+            return entered
+        return await self._read(entered, request, resource)
+
+    async def _entered(self, exchange: Exchange, request: Request) -> Exchange | Response:
+        """In its session, where it can be in one."""
+        if self._sticky is None or not _older(request):
+            return exchange
+        return await self._sticky.enter(exchange, request.headers.get(SESSION_ID))
+
+    async def _without_body(self, request: Request, caller: Caller, front: Front) -> Response:
+        if self._sticky is None:  # no session, so no stream to get and nothing to delete
+            return Response(status_code=405, headers={"Allow": "POST"})
+        return await self._sticky.without_body(request, caller, front)
 
     async def _read(self, exchange: Exchange, request: Request, resource: str) -> Exchange:
         """With what is wanted; 403 and 503 are answered before the protocol begins."""
         params, caller, text = exchange.message.get("params"), exchange.caller, exchange.text
         method = exchange.message.get("method")
         if method == CANCELLED and isinstance(params, dict) and _older(request):
-            await self._cancel(caller, params)
+            await self._cancel(exchange, params)
         if not isinstance(params, dict) or method not in (CALL, *METHODS):
             return exchange
         trace = _traceparent(params) or request.headers.get("traceparent")
@@ -189,15 +210,16 @@ class McpDoor:
         self._require_scopes(caller, offer, resource)
         await self._tasks.bus.check()
         exact = "{}" if arguments is None else cut(text, "params", "arguments") or "{}"
-        means = means_of(params, text, exchange.front)
+        means = means_of(params, text, exchange.front, exchange.session)
         return replace(exchange, wanted=Wanted(offer, arguments or {}, exact, trace, means))
 
-    async def _cancel(self, caller: Caller, params: Mapping[str, Any]) -> None:
+    async def _cancel(self, exchange: Exchange, params: Mapping[str, Any]) -> None:
         """MCP 2025-11-25, "Cancellation". Since then a client closes its stream instead."""
         request, why = params.get("requestId"), params.get("reason")
         if isinstance(request, str | int) and not isinstance(request, bool):
             said = why if isinstance(why, str) else ""
-            await self._calls.requests.cancel(caller, json.dumps(request), said)
+            key = exchange.request_key(request)
+            await self._calls.requests.cancel(exchange.caller, key, said)
 
     async def _offer(self, exchange: Exchange, name: str) -> Offer:
         """The tool of that name; `Refused` (`not_found`) where the route does not have it."""
@@ -226,19 +248,6 @@ class McpDoor:
             self._tasks.require_scopes(caller, offer)
         except Refused as error:
             raise challenged(error, resource, offer.scopes) from None
-
-
-def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:
-    """An error of JSON-RPC 2.0 (§5.1); an id that is none is answered with null."""
-    proper = isinstance(request_id, str | int) and not isinstance(request_id, bool)
-    return answer(
-        {
-            "jsonrpc": "2.0",
-            "id": request_id if proper else None,
-            "error": {"code": code, "message": text},
-        },
-        status,
-    )
 
 
 def _says_its_version(message: Mapping[str, Any], header: str | None) -> bool:

@@ -21,7 +21,6 @@ from mcp.types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    EmptyResult,
     RequestParams,
     SetLevelRequestParams,
 )
@@ -37,12 +36,15 @@ from services.gateway.handlers.visible import Visible
 from services.gateway.http.exchange import (
     CALL,
     EXCHANGE,
+    MODERN,
     exchange_of,
     listener_to,
 )
 from services.gateway.http.features import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
 from services.gateway.http.lists import FRESH_MS, Lists
+from services.gateway.http.remembering import SET_LEVEL, Remembering, require_level
+from services.gateway.http.sticky import INITIALIZE
 from services.gateway.http.tasks_mcp import TasksProtocol
 from services.gateway.model import Unanswered
 
@@ -76,8 +78,12 @@ class Protocol:
     async def _relayed(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         if ctx.method == CALL:
             return await self._call(ctx)
+        if ctx.method == SET_LEVEL and ctx.protocol_version < MODERN:
+            require_level(ctx)
         answer = self._answers.get(ctx.method)
-        return await call_next(ctx) if answer is None else await answer(ctx)
+        result = await call_next(ctx) if answer is None else await answer(ctx)
+        opens = ctx.method == INITIALIZE and exchange_of(ctx).session is not None
+        return _telling(result) if opens else result
 
     async def _call(self, ctx: Context) -> HandlerResult:
         exchange = exchange_of(ctx)
@@ -85,7 +91,7 @@ class Protocol:
             raise MCPError(INVALID_PARAMS, exchange.refusal)
         listener = listener_to(ctx, exchange.wanted.means)
         if not listener.modern:
-            exchange.reply.request = json.dumps(exchange.message.get("id"))
+            exchange.reply.request = exchange.request_key(exchange.message.get("id"))
         try:
             text = await self._calls.answer(exchange.caller, exchange.wanted, listener)
         except Unanswered as error:
@@ -124,16 +130,17 @@ async def _served(ctx: Context, params: object) -> Any:
     raise MCPError(INTERNAL_ERROR, f"`{ctx.method}` was not answered")
 
 
-async def _taken(ctx: Context, params: object) -> EmptyResult:
-    """Up to 2025-11-25, and without a session: there is nothing to remember it by.
+def _telling(result: HandlerResult) -> HandlerResult:
+    """A handshake's result, which says that lists are told of on the session's stream."""
+    capabilities = result.get("capabilities", {}) if isinstance(result, dict) else {}
+    for name in ("tools", "prompts", "resources"):
+        capabilities[name] = {**capabilities.get(name, {}), "listChanged": True}
+    return result
 
-    A level stands for nothing, as what a tool logs is passed on from `info` on; and a resource's
-    news would go to a stream that a client without a session does not have.
-    """
-    return EmptyResult()
 
-
-def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) -> Server[Any]:
+def _server(
+    ours: Protocol, tasks: TasksProtocol, listen: Listen, remembering: Remembering, version: str
+) -> Server[Any]:
     server: Server[Any] = Server(
         "interlock",
         version=version,
@@ -146,12 +153,12 @@ def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) 
         on_get_prompt=_served,
         on_completion=_served,
         on_subscriptions_listen=listen,
-        on_subscribe_resource=_taken,
-        on_unsubscribe_resource=_taken,
+        on_subscribe_resource=remembering.subscribe,
+        on_unsubscribe_resource=remembering.unsubscribe,
         get_tool_input_schema=ours.schema,
         cache_hints={"server/discover": CacheHint(FRESH_MS, "private")},
     )
-    server.add_request_handler("logging/setLevel", SetLevelRequestParams, _taken)
+    server.add_request_handler(SET_LEVEL, SetLevelRequestParams, remembering.set_level)
     for method in tasks.answers:
         server.add_request_handler(method, RequestParams, _served)
     server.extensions[TASKS] = {}
@@ -161,13 +168,19 @@ def _server(ours: Protocol, tasks: TasksProtocol, listen: Listen, version: str) 
 
 @asynccontextmanager
 async def protocol(
-    calls: Calls, own: OwnTasks, lists: Lists, listen: Listen, version: str
+    features: Features,
+    own: OwnTasks,
+    lists: Lists,
+    others: tuple[Listen, Remembering],
+    version: str,
 ) -> AsyncIterator[ASGIApp]:
     """The SDK's server as an ASGI application, alive inside the block."""
-    features, tasks = FeatureProtocol(Features(calls)), TasksProtocol(own)
-    parts = lists.answers, features.answers, tasks.answers
-    ours = Protocol(calls, calls.tasks.visible, *parts)
-    manager = StreamableHTTPSessionManager(_server(ours, tasks, listen, version), stateless=True)
+    calls, tasks = features.calls, TasksProtocol(own)
+    answers = lists.answers, FeatureProtocol(features).answers, tasks.answers
+    ours = Protocol(calls, calls.tasks.visible, *answers)
+    # Sessions are ours: any replica serves them, which the SDK's are no help with.
+    server = _server(ours, tasks, *others, version)
+    manager = StreamableHTTPSessionManager(server, stateless=True)
     started, ending = asyncio.Event(), asyncio.Event()
 
     async def keep() -> None:

@@ -2,9 +2,10 @@
 when the client has taken the one before, so a stream resumes on any replica."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -52,16 +53,7 @@ class MilestoneStream(Response):
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writing = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(disconnected(receive))
-        try:
-            await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (writing, gone):
-                task.cancel()
-            await asyncio.wait({writing, gone})
-        if not writing.cancelled():
-            writing.result()
+        await while_connected(self._write(send), receive)
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
@@ -94,6 +86,20 @@ class MilestoneStream(Response):
         async with asyncio.timeout(self._limits.slow_reader):
             body = b"".join(parts)
             await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Do `work` until it is done, or its client has gone."""
+    writing = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(disconnected(receive))
+    try:
+        await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (writing, gone):
+            task.cancel()
+        await asyncio.wait({writing, gone})
+    if not writing.cancelled():
+        writing.result()
 
 
 async def disconnected(receive: Receive) -> None:

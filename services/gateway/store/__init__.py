@@ -10,6 +10,7 @@ from services.gateway.store.port import (
     Snapshots,
 )
 from services.gateway.store.redis import RedisSnapshots
+from services.gateway.store.sessions import MemorySessions, RedisSessions, Sessions
 
 __all__ = [
     "LOG_AT_ONCE",
@@ -17,8 +18,11 @@ __all__ = [
     "Applied",
     "Given",
     "Giving",
+    "MemorySessions",
     "MemorySnapshots",
+    "RedisSessions",
     "RedisSnapshots",
+    "Sessions",
     "Shared",
     "Snapshots",
 ]

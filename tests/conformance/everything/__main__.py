@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from mcp.server import MCPServer
 
+from interlock.samples.crm.app import Door
+from interlock.samples.crm.trouble import Trouble
 from interlock.samples.serve import parser, serve
 from tests.conformance.everything import asked, asking, changing, content, lasting, rounds
 
@@ -17,7 +19,13 @@ def everything() -> MCPServer:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    serve(everything().streamable_http_app(), parser("everything", 9103).parse_args(given))
+    options = parser("everything", 9103)
+    options.add_argument(
+        "--handshake-only", action="store_true", help="speak MCP 2025-11-25 and older only"
+    )
+    chosen = options.parse_args(given)
+    app = everything().streamable_http_app()
+    serve(Door(app, Trouble(), handshake_only=True) if chosen.handshake_only else app, chosen)
 
 
 if __name__ == "__main__":

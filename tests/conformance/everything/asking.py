@@ -1,10 +1,24 @@
-"""Tools that ask the client while they run, as servers did up to 2025-11-25."""
+"""Tools that ask the client while they run, as servers did up to 2025-11-25; whoever speaks a later
+version to them is asked with the result."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import SamplingMessage, TextContent
+from mcp.types import (
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+    SamplingMessage,
+    TextContent,
+)
+
+from tests.conformance.everything.rounds import Asked, sample
+
+QUESTION = "question"
 
 DEFAULTS: dict[str, Any] = {
     "name": {"type": "string", "description": "User name", "default": "John Doe"},
@@ -45,37 +59,48 @@ def add_to(server: MCPServer) -> None:
         test_elicitation_sep1034_defaults,
         test_elicitation_sep1330_enums,
     ):
-        server.tool()(tool)
+        server.tool(structured_output=False)(tool)
 
 
-async def test_sampling(prompt: str, ctx: Context) -> str:
+async def test_sampling(prompt: str, ctx: Context) -> Asked:
     """Asks the client's model."""
-    asked = [SamplingMessage(role="user", content=TextContent(text=prompt))]
-    answer = await ctx.session.create_message(asked, max_tokens=100)
-    content = answer.content
-    return f"LLM response: {content.text if isinstance(content, TextContent) else content.type}"
+    if not ctx.session.can_send_request:
+        answer = (ctx.input_responses or {}).get(QUESTION)
+        if answer is None:
+            return InputRequiredResult(input_requests={QUESTION: sample(prompt, 100)})
+    else:
+        asked = [SamplingMessage(role="user", content=TextContent(text=prompt))]
+        answer = await ctx.session.create_message(asked, max_tokens=100)
+    content = answer.content if isinstance(answer, CreateMessageResult) else None
+    return f"LLM response: {content.text if isinstance(content, TextContent) else answer}"
 
 
-async def test_elicitation(message: str, ctx: Context) -> str:
+async def test_elicitation(message: str, ctx: Context) -> Asked:
     """Asks the user."""
-    return f"User response: {await _ask(ctx, message, ANSWER, ['username', 'email'])}"
+    return await _ask(ctx, "User response", message, ANSWER, ["username", "email"])
 
 
-async def test_elicitation_sep1034_defaults(ctx: Context) -> str:
+async def test_elicitation_sep1034_defaults(ctx: Context) -> Asked:
     """Asks the user, and offers a default for each kind of value."""
-    return f"Elicitation completed: {await _ask(ctx, 'Please review your profile', DEFAULTS)}"
+    return await _ask(ctx, "Elicitation completed", "Please review your profile", DEFAULTS)
 
 
-async def test_elicitation_sep1330_enums(ctx: Context) -> str:
+async def test_elicitation_sep1330_enums(ctx: Context) -> Asked:
     """Asks the user to choose, in each way that there is."""
-    return f"Elicitation completed: {await _ask(ctx, 'Please choose', ENUMS)}"
+    return await _ask(ctx, "Elicitation completed", "Please choose", ENUMS)
 
 
 async def _ask(
-    ctx: Context, message: str, properties: dict[str, Any], required: list[str] | None = None
-) -> str:
+    ctx: Context, done: str, message: str, properties: dict[str, Any], required: Sequence[str] = ()
+) -> Asked:
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     if required:
-        schema["required"] = required
-    answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
-    return f"action={answer.action}, content={answer.content or {}}"
+        schema["required"] = [*required]
+    if not ctx.session.can_send_request:
+        answer = (ctx.input_responses or {}).get(QUESTION)
+        if not isinstance(answer, ElicitResult):
+            form = ElicitRequestFormParams(message=message, requested_schema=schema)
+            return InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=form)})
+    else:
+        answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+    return f"{done}: action={answer.action}, content={answer.content or {}}"

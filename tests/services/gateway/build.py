@@ -56,7 +56,7 @@ from interlock.telemetry.traces import Traces, open_traces
 from interlock.testing.build import KEYRING
 from services.gateway.__main__ import parts
 from services.gateway.settings import Settings
-from services.gateway.store import MemorySnapshots, Shared, Snapshots
+from services.gateway.store import MemorySessions, MemorySnapshots, RedisSessions, Shared, Snapshots
 
 KINDS = (AGENTS, API_KEYS, CATALOGUE, ISSUERS, POLICY, REVOCATIONS, TOOLSETS, USERS)
 T = TypeVar("T")
@@ -227,6 +227,7 @@ class World:
     authority: Authority = field(default_factory=Authority)
     shared: Shared = field(default_factory=Shared)
     store: Callable[[str], Snapshots] | None = None
+    sessions: MemorySessions | RedisSessions = field(default_factory=lambda: MemorySessions(1800))
     interest: MemoryInterest = field(default_factory=lambda: MemoryInterest(monotonic))
 
     @asynccontextmanager
@@ -240,7 +241,7 @@ class World:
         store = self.store(str(port)) if self.store else MemorySnapshots(self.shared, str(port))
         async with AsyncExitStack() as stack:
             made = await stack.enter_async_context(
-                parts(host, settings or Settings(), store, self.interest)  # type: ignore[arg-type]  # a host as far as a gateway needs it
+                parts(host, settings or Settings(), store, self.interest, self.sessions)  # type: ignore[arg-type]  # a host as far as a gateway needs it
             )
             config = uvicorn.Config(
                 Starlette(routes=list(made.http)),

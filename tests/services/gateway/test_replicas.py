@@ -1,6 +1,7 @@
 """Two replicas on Redis, bus and snapshots both: any answers for any task."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,10 +10,12 @@ import redis.asyncio as aioredis
 from interlock.bus.redis import RedisBus
 from interlock.testing import build
 from interlock.testing.build import KEYRING
-from services.gateway.store import RedisSnapshots
+from services.gateway.store import RedisSessions, RedisSnapshots
 from tests.services.gateway.build import World, now, world
 from tests.services.gateway.http.raw import call, frames, headers, post
+from tests.services.gateway.http.sitting import STICKY, Sitting, older_call, request, sitting
 from tests.services.gateway.http.test_rest import CALL, WAIT
+from tests.services.gateway.http.test_rounds import ELICIT, SURE, asking
 from tests.services.gateway.http.test_stream import start, task_of, tell
 from tests.services.gateway.http.test_telling import LOGS, TOKEN, TOLD, busy, params, told
 
@@ -29,9 +32,11 @@ async def real(redis_url: str) -> AsyncIterator[World]:
 
     await bus.open()
     await bus.apply()
+    sessions = RedisSessions(client, "interlock:gateway:", 60)
     async with world(bus) as made:
-        made.store = store
+        made.store, made.sessions = store, sessions
         yield made
+    await sessions.aclose()
     for one in stores:
         await one.close()
     await bus.close()
@@ -77,3 +82,22 @@ async def test_a_call_hears_all_that_either_replica_wrote_down(real: World) -> N
             found = await told(gateway, call(meta=LOGS | TOKEN), headers())
             assert [step["progress"] for step in params(found, "progress")] == [1, 2, 4]
             assert params(found, "message") == [TOLD]
+
+
+async def test_a_session_is_served_by_replicas_in_turn(real: World) -> None:
+    """As behind a round-robin proxy: opened at one, asked at the next, answered at the other."""
+    real.authority.judge = asking({"it": ELICIT}, {"it": ELICIT})
+    async with real.gateway(STICKY) as one, real.gateway(STICKY) as two:
+        async with sitting(one) as at_one, two.client() as other:
+            at_two = Sitting(other, at_one.path, at_one.id)
+            for here, there in ((at_one, at_two), (at_two, at_one)) * 2:
+                async with here.call(older_call(f"turn {len(real.authority.asked)}")) as call:
+                    for client in (there, here):
+                        question = await call.next()
+                        told = await client.answer(question["id"], result=SURE)
+                        assert told.status_code == 202
+                    ended = await call.next()
+                assert json.loads(ended["result"]["content"][0]["text"]) == {"it": SURE}
+            assert (await other.delete("/mcp", headers=at_two.headers)).status_code == 204
+            assert (await at_one.post(request("ping"))).status_code == 404
+    assert [one.body.task.round for one in real.authority.asked] == [0, 1, 2] * 4

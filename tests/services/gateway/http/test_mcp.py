@@ -18,7 +18,7 @@ from interlock.testing import build
 from services.gateway.settings import Settings
 from tests.services.gateway.build import Gateway, World, eventually, key_of, server, tool
 from tests.services.gateway.http.raw import call, frames, headers, message, post
-from tests.services.gateway.http.test_rest import deny, hold, nothing, refused_with
+from tests.services.gateway.http.test_rest import deny, hold, nothing, refusals, refused_with
 from tests.services.gateway.http.test_stream import start, task_of, tell
 
 ERAS = ["2026-07-28", "legacy"]
@@ -221,6 +221,14 @@ async def test_malformed_messages_get_the_protocols_own_errors(
         told = await post(client, body, headers=given)
     assert (told.status_code, told.json()["error"]["code"]) == (status, code)
     assert gateway.authority.asked == []
+
+
+async def test_an_unknown_tool_is_recorded_once(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        await post(client, call(name="crm__none"), headers=headers(name="crm__none"))
+        await post(client, call(), headers=headers(name="another"))
+    await refused_with(gateway, "protocol")
+    assert [one.code for one in refusals(gateway)] == ["not_found", "protocol"]
 
 
 async def test_there_is_no_stream_to_get_and_no_session_to_delete(gateway: Gateway) -> None:

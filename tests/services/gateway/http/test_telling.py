@@ -54,6 +54,21 @@ def params(found: list[Any], method: str) -> list[Any]:
 
 
 @MODERN
+@pytest.mark.parametrize("level", ["loud", 3, None])
+async def test_a_level_that_is_none_is_refused_with_those_that_are(
+    gateway: Gateway, given: dict[str, str], level: Any
+) -> None:
+    body = call(meta={"io.modelcontextprotocol/logLevel": level})
+    async with gateway.client() as client:
+        answer = await client.post("/mcp", json=body, headers=given)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], answer.json()["id"]) == (-32602, 7)
+    assert "`debug`" in error["message"]
+    assert gateway.authority.asked == []
+
+
+@MODERN
 async def test_all_is_told_in_its_order_before_the_answer(
     gateway: Gateway, given: dict[str, str]
 ) -> None:

@@ -1,0 +1,71 @@
+"""What a client of the handshake era asks to be remembered: it is, where it has a session."""
+
+from typing import Any, NoReturn
+
+from mcp.server import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    EmptyResult,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    UnsubscribeRequestParams,
+)
+
+from interlock.errors import InterlockError, Refused
+from services.gateway.handlers.sessions import Sticky
+from services.gateway.http.exchange import exchange_of
+from services.gateway.http.means import unknown_level
+
+SET_LEVEL = "logging/setLevel"
+Context = ServerRequestContext[Any, Any]
+
+
+class Remembering:
+    """Takes what there is nothing to remember by, too: without a session what a tool logs is passed
+    on from `info` on, and there is no stream that a resource's news could go to."""
+
+    def __init__(self, sticky: Sticky | None) -> None:
+        self._sticky = sticky
+
+    async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
+        session = exchange_of(ctx).session
+        if self._sticky is not None and session is not None:
+            try:
+                await self._sticky.set_level(session, params.level)
+            except InterlockError as error:
+                _refuse(error)
+        return EmptyResult()
+
+    async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
+        exchange = exchange_of(ctx)
+        if self._sticky is not None and exchange.session is not None:
+            try:
+                await self._sticky.subscribe(
+                    exchange.caller, exchange.front, exchange.session, params.uri
+                )
+            except InterlockError as error:
+                _refuse(error)
+        return EmptyResult()
+
+    async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        session = exchange_of(ctx).session
+        if self._sticky is not None and session is not None:
+            try:
+                await self._sticky.unsubscribe(session, params.uri)
+            except InterlockError as error:
+                _refuse(error)
+        return EmptyResult()
+
+
+def require_level(ctx: Context) -> None:
+    """Of a `logging/setLevel`, before the protocol refuses it in words that name nothing."""
+    wrong = unknown_level((ctx.params or {}).get("level"))
+    if wrong is not None:
+        raise MCPError(INVALID_PARAMS, wrong)
+
+
+def _refuse(error: InterlockError) -> NoReturn:
+    code = INVALID_PARAMS if isinstance(error, Refused) else INTERNAL_ERROR
+    raise MCPError(code, error.detail) from None
