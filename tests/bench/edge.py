@@ -53,7 +53,9 @@ async def lists(running: Suite, key: str, times: int) -> dict[str, Any]:
     async with aiohttp.ClientSession() as session:
         url = f"{running.url}/mcp"
         found, cold = await pages(session, url, key)
+        before = sum(running.cpu().values())
         warm = [await pages(session, url, key) for _ in range(times)]
+        cpu = sum(running.cpu().values()) - before
     whole = [sum(took) for _, took in warm]
     page = [one for _, took in warm for one in took]
     return {
@@ -61,6 +63,7 @@ async def lists(running: Suite, key: str, times: int) -> dict[str, Any]:
         "tools_list_first_ms": round(cold[0] * 1e3, 2),
         "tools_list_page_ms_p50": round(quantile(page, 0.5) * 1e3, 2),
         "tools_list_page_ms_p99": round(quantile(page, 0.99) * 1e3, 2),
+        "tools_list_page_cpu_ms": round(cpu / len(page) * 1e3, 2),
         "tools_list_all_pages_ms_p50": round(quantile(whole, 0.5) * 1e3, 2),
     }
 

@@ -6,6 +6,7 @@ notices should they change.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from mcp.client import ClientSession
@@ -13,7 +14,13 @@ from mcp.client.session import MessageHandlerFnT
 from mcp.shared.dispatcher import DispatchContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
-from mcp.types import INVALID_REQUEST, ClientCapabilities, Implementation
+from mcp.types import (
+    INVALID_REQUEST,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    ClientCapabilities,
+    Implementation,
+)
+from pydantic import ValidationError
 
 from services.invocation.clients.port import AskRefused, OnAsk, OnLog
 from services.invocation.clients.process import Streams
@@ -61,3 +68,20 @@ class Conversing(ClientSession):
         if method == "notifications/message" and self.on_log is not None and params is not None:
             await self.on_log(params.get("level"), compact(dict(params)))
         await super()._on_notify(dctx, method, params)
+
+
+async def greet(client: ClientSession, *, handshake: bool) -> None:
+    """Agree on a protocol: the newest, unless only the handshake was asked for or is known there.
+
+    A process that starts so slowly that it is taken for an older one serves the newest by then.
+    """
+    if not handshake:
+        with suppress(MCPError, RuntimeError, ValidationError):
+            await client.discover()
+    if client.protocol_version is None:
+        try:
+            await client.initialize()
+        except MCPError as error:
+            if handshake or error.code != UNSUPPORTED_PROTOCOL_VERSION:
+                raise
+            await client.discover()

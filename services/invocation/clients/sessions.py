@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import structlog
-from mcp.client import ClientSession
 from mcp.client.session import IncomingMessage
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -24,7 +23,7 @@ from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import faults
 from services.invocation.clients.carrier import SESSION_ENDED, told_by
-from services.invocation.clients.conversing import Conversing
+from services.invocation.clients.conversing import Conversing, greet
 from services.invocation.clients.inspecting import inspection_of
 from services.invocation.clients.lean import VERSION as MODERN
 from services.invocation.clients.lean import answer_of
@@ -190,7 +189,7 @@ class Session:
         ):
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    await self._greet(client)
+                    await greet(client, handshake=self._handshake)
             # Inside, or it would leave as an exception group of the SDK's.
             except (MCPError, RuntimeError, TimeoutError, ValidationError) as error:
                 self._over.set()
@@ -205,13 +204,6 @@ class Session:
         if not isinstance(message, Exception):
             for told in list(self._hearing):
                 told(message)
-
-    async def _greet(self, client: ClientSession) -> None:
-        if not self._handshake:
-            with suppress(MCPError, RuntimeError, ValidationError):
-                await client.discover()
-        if client.protocol_version is None:
-            await client.initialize()
 
     def _left(self, task: "asyncio.Task[None]") -> None:
         self._over.set()

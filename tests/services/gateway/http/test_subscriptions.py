@@ -48,6 +48,7 @@ async def listening(
         gateway.client(who) as http,
         http.stream("POST", path, json=body, headers=given) as stream,
     ):
+        assert stream.headers["x-accel-buffering"] == "no"
         told = frames(stream)
         _, first = await anext(told)
         assert first["method"] == "notifications/subscriptions/acknowledged"
