@@ -88,7 +88,8 @@ class Session:
 
     async def opened(self) -> Conversing:
         """The SDK's session once it can be used. `UpstreamError` or `Refused` if it cannot."""
-        return await asyncio.shield(self._ready)
+        with self._in_use():
+            return await asyncio.shield(self._ready)
 
     async def call(self, request: UpstreamCall) -> UpstreamAnswer:
         """Call once."""
