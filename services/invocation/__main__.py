@@ -8,24 +8,37 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 
+import aiohttp
+
 from interlock.bus import Backlog, Group
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state.interest import RedisInterest
 from interlock.state.port import AGENTS, CATALOGUE, REVOCATIONS
 from interlock.telemetry.metrics import counted
-from services.invocation.clients import PRIVATE, AddressGuard, StdioCommand, Upstreams
+from services.invocation.clients import (
+    PRIVATE,
+    AddressGuard,
+    Authorized,
+    FileSecrets,
+    StdioCommand,
+    Upstream,
+    Upstreams,
+    open_pool,
+)
+from services.invocation.clients.oauth import Driver, Keeper, Logins
 from services.invocation.handlers import (
     Around,
     Ends,
     Intake,
+    Letting,
     Listening,
     Published,
     Settling,
     Watching,
     Worker,
 )
-from services.invocation.http import Door, routes
+from services.invocation.http import Door, LoginDoor, login_routes, routes
 from services.invocation.model import Limits
 from services.invocation.settings import Command, Settings, read_commands
 from services.invocation.store import METADATA, HeardStore, Journal
@@ -41,14 +54,17 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     commands = read_commands(settings.commands)
     database = await host.database(METADATA, durable=True)
     journal = Journal(database)
-    upstreams = _upstreams(host, settings, commands)
-    around = _around(host, settings, journal, upstreams)
+    plain = _upstreams(host, settings, commands)
+    http = open_pool(_guard(settings, host))
+    keeper, logins = _logins(host, settings, plain, http)
+    around = _around(host, settings, journal, Authorized(plain, keeper))
     ends = Ends(around)
     worker = Worker(around, ends)
     door = Door(journal, Settling(around, ends), commands, host.tokens)
+    letting = Letting(host.state(CATALOGUE).view(CATALOGUE), logins, host.bus, host.stamp, host.now)
     try:
         yield Parts(
-            http=routes(door),
+            http=[*routes(door), *login_routes(LoginDoor(letting, host.tokens))],
             group=Group("invocation", Intake(around, ends, worker, host.trust).routes()),
             background=[
                 *_background(host, ends, worker, Watching(around, ends, worker, monotonic)),
@@ -61,14 +77,15 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         try:
             await worker.drain(host.suite.drain_seconds)
         finally:
-            await upstreams.close()
+            await plain.close()
+            await http.close()
 
 
-def _around(host: Host, settings: Settings, journal: Journal, upstreams: Upstreams) -> Around:
+def _around(host: Host, settings: Settings, journal: Journal, upstream: Upstream) -> Around:
     return Around(
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}",
         journal=journal,
-        upstream=upstreams,
+        upstream=upstream,
         published=Published(host.state(CATALOGUE, AGENTS, REVOCATIONS)),
         bus=host.bus,
         stamp=host.stamp,
@@ -79,10 +96,23 @@ def _around(host: Host, settings: Settings, journal: Journal, upstreams: Upstrea
     )
 
 
+def _logins(
+    host: Host, settings: Settings, plain: Upstreams, http: aiohttp.ClientSession
+) -> tuple[Keeper, Logins]:
+    secrets = FileSecrets(settings.logins or host.data / "logins")
+    driver = Driver(http)
+    keeper = Keeper(secrets, driver, lambda: host.now().timestamp())
+    return keeper, Logins(plain, keeper, driver, settings.client_metadata_url)
+
+
+def _guard(settings: Settings, host: Host) -> AddressGuard:
+    return AddressGuard(PRIVATE if _private(settings, host) else ())
+
+
 def _upstreams(host: Host, settings: Settings, commands: Sequence[Command]) -> Upstreams:
     return Upstreams(
         commands=[StdioCommand(**dict(command)) for command in commands],
-        guard=AddressGuard(PRIVATE if _private(settings, host) else ()),
+        guard=_guard(settings, host),
         per_host=settings.calls,
     )
 

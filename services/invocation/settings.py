@@ -4,8 +4,16 @@ import json
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from interlock.contracts.ids import ServerName
@@ -33,6 +41,11 @@ class Settings(BaseSettings):
     """A TOML or JSON file with a list `commands`."""
     allow_private_addresses: bool | None = None
     """Whether upstreams may be on loopback and private networks; unset, in embedded mode only."""
+    logins: Path | None = None
+    """The folder of what upstreams let Interlock in with, which all replicas share; unset, `logins`
+    in the service's own folder."""
+    client_metadata_url: str | None = None
+    """Where our client id metadata document is, for authorization servers that take one."""
     calls: int = Field(default=256, ge=1)
     """Calls at once in one process."""
     calls_per_server: int = Field(default=32, ge=1)
@@ -49,6 +62,14 @@ class Settings(BaseSettings):
     """How often the lists of each upstream are looked at, whatever it tells by itself."""
     keep_days: float = Field(default=30.0, ge=1)
     """How long ended tasks stay in the journal."""
+
+    @field_validator("client_metadata_url")
+    @classmethod
+    def _require_document(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://-/-")
+        if parts.scheme != "https" or not parts.hostname or parts.path in {"", "/"}:
+            raise ValueError("a client's document is at an `https` URL with a path")
+        return url
 
 
 def read_commands(path: Path | None) -> tuple[Command, ...]:

@@ -15,6 +15,9 @@ from tests.conformance.test_server import REVISIONS, report
 AGENT = "client"
 COMMAND = f"{sys.executable} -I -S {calling.__file__}"
 
+DOCUMENT = "https://conformance-test.local/client-metadata.json"
+"""What the suite calls the client by, where its authorization server takes documents."""
+
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
@@ -23,7 +26,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
         require_installed()
     except Missing as missing:
         without("conformance", missing)
-    with suite(tmp_path_factory.mktemp("peers") / "data") as running:
+    data = tmp_path_factory.mktemp("peers") / "data"
+    with suite(data, env={"INTERLOCK_INVOCATION_CLIENT_METADATA_URL": DOCUMENT}) as running:
         running.ask("POST", "/auth/v1/agents", {"name": AGENT})
         permissions = {"permissions": [calling.SCOPE]}
         running.ask("PUT", f"/policy/v1/permissions/{AGENT}", permissions)

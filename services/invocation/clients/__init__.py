@@ -1,9 +1,12 @@
 """Whom invocation calls: MCP servers over streamable HTTP (both eras) and over stdio.
 
-`Upstream` is the port, `Upstreams` the real thing, `MemoryUpstream` its twin.
+`Upstream` is the port, `Upstreams` the real thing, `MemoryUpstream` its twin. `Authorized` goes
+before one of them, for upstreams that want OAuth (`oauth`); `Secrets` is where that is kept.
 """
 
 from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
+from services.invocation.clients.authorized import Authorized
+from services.invocation.clients.dial import open_pool
 from services.invocation.clients.memory import MemoryUpstream
 from services.invocation.clients.patience import Patience
 from services.invocation.clients.port import (
@@ -22,6 +25,7 @@ from services.invocation.clients.port import (
     UpstreamError,
     Wanted,
 )
+from services.invocation.clients.secrets import FileSecrets, MemorySecrets, Secrets
 from services.invocation.clients.upstreams import Upstreams
 
 __all__ = [
@@ -29,8 +33,11 @@ __all__ = [
     "PRIVATE",
     "AddressGuard",
     "AskRefused",
+    "Authorized",
     "Connection",
+    "FileSecrets",
     "Hear",
+    "MemorySecrets",
     "MemoryUpstream",
     "Notice",
     "OnAsk",
@@ -38,6 +45,7 @@ __all__ = [
     "OnProgress",
     "Patience",
     "Reach",
+    "Secrets",
     "StdioCommand",
     "Upstream",
     "UpstreamAnswer",
@@ -45,4 +53,5 @@ __all__ = [
     "UpstreamError",
     "Upstreams",
     "Wanted",
+    "open_pool",
 ]

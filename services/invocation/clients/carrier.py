@@ -4,8 +4,9 @@ The SDK tells most failures as `-32603` or by tearing its session down with all 
 So whatever fails here is answered as a JSON-RPC error of our own to that one request.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import httpx2
@@ -24,6 +25,8 @@ from services.invocation.clients.text import LARGEST
 
 FAULT = -1_800_800
 """A code that JSON-RPC leaves to applications (§5.1): the failure is ours to tell."""
+HEARS_SECONDS = 2.0
+"""For a server to open its stream of news."""
 SESSION_ENDED = 404
 """Of a request in a session (MCP 2025-11-25, "Session Management"): it was not executed."""
 _PASSED_ON = ("accept", "authorization", "content-type", "last-event-id")
@@ -35,6 +38,7 @@ class Fault(BaseModel):
     reach: Reach | None
     status: int | None = None
     retry_after: float | None = None
+    challenge: str | None = None
     refused: str | None = None
 
 
@@ -57,6 +61,12 @@ class HttpLine:
         ):
             yield streams
 
+    async def hears(self) -> None:
+        """A server that asks before its stream of news is open asks nobody, and waits for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARS_SECONDS):
+                await self._carrier.hears()
+
     def last_words(self) -> str:
         """Nothing more than the error itself says."""
         return ""
@@ -68,9 +78,25 @@ class Carrier(httpx2.AsyncBaseTransport):
     def __init__(self, http: aiohttp.ClientSession, connection: Connection) -> None:
         self._http = http
         self._connection = connection
+        self._listens = False
+        self._hears = asyncio.Event()
+
+    async def hears(self) -> None:
+        """Wait for the answer to the stream of news that the SDK opens in a session with an id."""
+        if self._listens:
+            await self._hears.wait()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The server's answer; where there is none, one that tells why."""
+        try:
+            answer = await self._handled(request)
+        finally:
+            if request.method == "GET":
+                self._hears.set()
+        self._listens |= "mcp-session-id" in answer.headers
+        return answer
+
+    async def _handled(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
         number = _number(body)
         try:
@@ -121,7 +147,7 @@ class Carrier(httpx2.AsyncBaseTransport):
         if answer.status == SESSION_ENDED and "mcp-session-id" in request.headers:
             error.reach = Reach.NOT_SENT
             error.detail = f"server `{self._connection.server}` had ended the session"
-        elif error.error is not None and error.reach is Reach.ANSWERED:
+        elif error.error is not None and error.reach is Reach.ANSWERED and not error.unlet:
             told = b'{"jsonrpc":"2.0","id":%s,"error":%s}'
             return _json(told % (orjson.dumps(number), error.error.encode()))
         return _failed(number, error)
@@ -138,6 +164,7 @@ def told_by(connection: Connection, code: int, message: str, data: object) -> Up
             raise Refused(message, code=fault.refused)
         error = UpstreamError(fault.reach, message)
         error.status, error.retry_after = fault.status, fault.retry_after
+        error.challenge = fault.challenge
         return error
     return faults.failure(connection, code, message, data)
 
@@ -178,7 +205,12 @@ def _failed(number: object, error: UpstreamError) -> httpx2.Response:
     return _fault(
         number,
         error.detail,
-        Fault(reach=error.reach, status=error.status, retry_after=error.retry_after),
+        Fault(
+            reach=error.reach,
+            status=error.status,
+            retry_after=error.retry_after,
+            challenge=error.challenge,
+        ),
     )
 
 

@@ -61,6 +61,8 @@ def of_status(
     elif error.code is None and (status >= 500 or status < 300 or status == 408):
         error.reach = Reach.LOST
     error.status = status
+    if status in {401, 403}:
+        error.challenge = headers.get("WWW-Authenticate")
     return error
 
 

@@ -276,6 +276,8 @@ def _supports(error: UpstreamError) -> bool:
 
 def _says_no(error: UpstreamError) -> bool:
     """Whether it is the server that does not know `server/discover`, rather than being away."""
+    if error.unlet is not None:
+        return False
     if error.code is not None:
         return error.retry_after is None
     return error.reach is not Reach.NOT_SENT and error.status not in {None, 401, 403}

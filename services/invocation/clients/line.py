@@ -18,6 +18,10 @@ class Line(Protocol):
         """Open until left."""
         ...
 
+    async def hears(self) -> None:
+        """Wait until the server can say something unasked, if not for long."""
+        ...
+
     def last_words(self) -> str:
         """What there is to say about its end, for the text of an error."""
         ...

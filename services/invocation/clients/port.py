@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from interlock.contracts.catalogue import HttpConnection, Inspection, StdioConnection
 from interlock.contracts.task import NO_CLIENT, Client
 from interlock.contracts.upstream_events import UpstreamList
-from services.invocation.model import CALL, Asks
+from services.invocation.decide.authorizing import challenge
+from services.invocation.model import CALL, Asks, Challenge
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Told `(progress, total, message)`. It holds up the reading of the answer while it runs."""
@@ -158,11 +159,18 @@ class UpstreamError(Exception):
     code: int | None = None
     status: int | None = None
     retry_after: float | None = None
+    challenge: str | None = None
+    """`WWW-Authenticate`, of a 401 or 403."""
 
     def __init__(self, reach: Reach, detail: str) -> None:
         super().__init__(detail)
         self.reach = reach
         self.detail = detail
+
+    @property
+    def unlet(self) -> Challenge | None:
+        """What the server asks for, where it refused for want of it and did nothing."""
+        return challenge(self.status, self.challenge)
 
     def unsent(self) -> "UpstreamError":
         """The same failure of what only prepared the call: nothing was executed."""

@@ -67,6 +67,9 @@ class ProcessLine:
                 async with asyncio.timeout(GRACE):
                     await self._listen(process)
 
+    async def hears(self) -> None:
+        """From its start on."""
+
     def last_words(self) -> str:
         """How it ended and what it said last, for the text of an error."""
         code = self._process.returncode if self._process is not None else None

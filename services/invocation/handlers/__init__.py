@@ -3,6 +3,7 @@
 from services.invocation.handlers.around import Around, Published
 from services.invocation.handlers.ends import Ends
 from services.invocation.handlers.intake import Intake
+from services.invocation.handlers.letting import Letting
 from services.invocation.handlers.listening import Listening
 from services.invocation.handlers.settling import Settling, Verdict
 from services.invocation.handlers.watching import Watching
@@ -12,6 +13,7 @@ __all__ = [
     "Around",
     "Ends",
     "Intake",
+    "Letting",
     "Listening",
     "Published",
     "Settling",

@@ -167,6 +167,15 @@ class World:
 CALL = "tools/call"
 
 
+@dataclass(frozen=True)
+class Challenge:
+    """An upstream let nobody in: with what status, and what it asks for (RFC 6750 §3)."""
+
+    status: int
+    told: str
+    """Its `WWW-Authenticate`."""
+
+
 class Target(NamedTuple):
     """A method of MCP, and what it is asked for by name."""
 

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from interlock.cli.connection import Json, request, seconds
+from interlock.cli.logins import login, logout
 from interlock.cli.output import NO, print_fields, print_json, print_table, say
 
 app = typer.Typer(help="The catalogue of upstream servers.", no_args_is_help=True)
+app.command()(login)
+app.command()(logout)
 Name = Annotated[str, typer.Argument(help="The server's name.")]
 Tool = Annotated[str, typer.Argument(help="The tool's name.")]
 COLUMNS = ("name", "lifecycle", "environment", "risk", "owner_team", "tools")

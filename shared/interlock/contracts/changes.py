@@ -125,6 +125,25 @@ class ServerMoved(StateChanged):
     reason: str = ""
 
 
+class LoginGranted(StateChanged):
+    """An upstream lets Interlock in from now on: as whom, and for what."""
+
+    type = "interlock.login.granted.v1"
+
+    grant: str
+    """Of OAuth 2.1: `authorization_code` is a person's consent."""
+    issuer: str
+    """The authorization server."""
+    scope: str = ""
+    """That it gave, not that of any caller."""
+
+
+class LoginEnded(StateChanged):
+    """What an upstream let Interlock in with is forgotten."""
+
+    type = "interlock.login.ended.v1"
+
+
 class ToolsetPublished(StateChanged):
     """A curated set of tools is offered from now on."""
 

@@ -56,6 +56,8 @@ MESSAGES = _by_type(
     changes.ServerRegistered,
     changes.ServerInspected,
     changes.ServerMoved,
+    changes.LoginGranted,
+    changes.LoginEnded,
     changes.ToolsetPublished,
     changes.ToolsetRetired,
     changes.PolicyPublished,
