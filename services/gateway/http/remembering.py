@@ -1,6 +1,7 @@
 """What a client of the handshake era asks to be remembered: it is, where it has a session."""
 
-from typing import Any, NoReturn
+from collections.abc import Awaitable
+from typing import Any
 
 from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
@@ -31,32 +32,23 @@ class Remembering:
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         session = exchange_of(ctx).session
-        if self._sticky is not None and session is not None:
-            try:
-                await self._sticky.set_level(session, params.level)
-            except InterlockError as error:
-                _refuse(error)
-        return EmptyResult()
+        if self._sticky is None or session is None:
+            return EmptyResult()
+        return await _done(self._sticky.set_level(session, params.level))
 
     async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
         exchange = exchange_of(ctx)
-        if self._sticky is not None and exchange.session is not None:
-            try:
-                await self._sticky.subscribe(
-                    exchange.caller, exchange.front, exchange.session, params.uri
-                )
-            except InterlockError as error:
-                _refuse(error)
-        return EmptyResult()
+        session = exchange.session
+        if self._sticky is None or session is None:
+            return EmptyResult()
+        caller, front = exchange.caller, exchange.front
+        return await _done(self._sticky.subscribe(caller, front, session, params.uri))
 
     async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
         session = exchange_of(ctx).session
-        if self._sticky is not None and session is not None:
-            try:
-                await self._sticky.unsubscribe(session, params.uri)
-            except InterlockError as error:
-                _refuse(error)
-        return EmptyResult()
+        if self._sticky is None or session is None:
+            return EmptyResult()
+        return await _done(self._sticky.unsubscribe(session, params.uri))
 
 
 def require_level(ctx: Context) -> None:
@@ -66,6 +58,10 @@ def require_level(ctx: Context) -> None:
         raise MCPError(INVALID_PARAMS, wrong)
 
 
-def _refuse(error: InterlockError) -> NoReturn:
-    code = INVALID_PARAMS if isinstance(error, Refused) else INTERNAL_ERROR
-    raise MCPError(code, error.detail) from None
+async def _done(remembering: Awaitable[None]) -> EmptyResult:
+    try:
+        await remembering
+    except InterlockError as error:
+        code = INVALID_PARAMS if isinstance(error, Refused) else INTERNAL_ERROR
+        raise MCPError(code, error.detail) from None
+    return EmptyResult()
