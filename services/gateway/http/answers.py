@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Message
 
-from interlock.errors import InterlockError, Unsure
+from interlock.errors import InterlockError, Unavailable, Unsure
 from interlock.identity.asgi import problem
 
 
@@ -34,6 +35,15 @@ def refused(error: InterlockError) -> Response:
         headers,
         "application/problem+json",
     )
+
+
+def unavailable(message: Message, error: InterlockError | None) -> Message:
+    """The protocol's answer, which is JSON-RPC's alone, with HTTP's word for what is away, too."""
+    if message["type"] != "http.response.start" or not isinstance(error, Unavailable):
+        return message
+    told = refused(error)
+    retry = [one for one in told.raw_headers if one[0] == b"retry-after"]
+    return {**message, "status": told.status_code, "headers": [*message["headers"], *retry]}
 
 
 def jsonrpc_error(request_id: object, code: int, text: str, status: int = 400) -> Response:

@@ -22,7 +22,7 @@ from services.gateway.handlers.calls import Calls, Wanted
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
-from services.gateway.http.answers import jsonrpc_error, refused
+from services.gateway.http.answers import jsonrpc_error, refused, unavailable
 from services.gateway.http.body import parse_request, read_body
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
@@ -132,7 +132,7 @@ class McpDoor:
                 status = message["status"]
                 why = f"the protocol refused the message with `{status}`"
                 exchange.reply.refuse(Refused(why, code="protocol"))
-            await send(message)
+            await send(unavailable(message, exchange.reply.error))
 
         return watched
 
