@@ -78,6 +78,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await worker.drain(host.suite.drain_seconds)
         finally:
             await plain.close()
+            await keeper.close()
             await http.close()
 
 

@@ -191,7 +191,8 @@ class Session:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
                     await greet(client, handshake=self._handshake)
-                    await self._line.hears()
+                    if self.capabilities:
+                        await self._line.hears()
             # Inside, or it would leave as an exception group of the SDK's.
             except (MCPError, RuntimeError, TimeoutError, ValidationError) as error:
                 self._over.set()

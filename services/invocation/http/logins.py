@@ -39,6 +39,8 @@ class GivenClient(Body):
         needs = {Method.KEY: self.private_key, Method.NONE: self.client_id}
         if needs.get(self.method, self.client_secret) is None:
             raise ValueError(f"`{self.method.value}` needs its secret or key")
+        if unfit := authorizing.unfit_url(self.issuer, self.issuer, secret=True):
+            raise ValueError(f"`issuer`: {unfit}")
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"`algorithm` is one of {', '.join(ALGORITHMS)}")
         return self

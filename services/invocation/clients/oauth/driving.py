@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import httpx2
 import orjson
+from jwt import PyJWTError
 from mcp.client.auth import OAuthClientProvider, OAuthFlowError
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import BaseModel, ValidationError
@@ -58,6 +59,8 @@ class Driver:
             return
         except OAuthFlowError as error:
             raise unlet(connection, _plain(error)) from None
+        except (ValueError, PyJWTError):  # of its words some are the key's
+            raise unlet(connection, "its private key cannot sign") from None
         finally:
             await flow.aclose()
 

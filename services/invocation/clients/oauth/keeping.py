@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 from mcp.client.auth import OAuthClientProvider
+from pydantic import ValidationError
 
 from interlock.errors import Refused, Unavailable
 from services.invocation.clients.oauth.driving import NO_CREDENTIAL, Driver
@@ -20,6 +21,8 @@ from services.invocation.model import Challenge
 log = structlog.get_logger()
 LOOK_SECONDS = 5.0
 """After so long what another replica has changed is seen: a new consent, or its end."""
+CLOSE_SECONDS = 10.0
+"""For what an authorization server was asked, when the process ends."""
 LONG_AGO = 1.0
 """Seconds since 1970; the SDK takes 0 for never."""
 
@@ -38,6 +41,7 @@ class Keeper:
         self._driver = driver
         self._now = now
         self._seen: dict[Place, _Seen] = {}
+        self._renewing: set[asyncio.Task[str]] = set()
 
     async def token(self, connection: Connection) -> str | None:
         """What a call may carry; None where nobody let us in, which many upstreams do not want."""
@@ -56,7 +60,7 @@ class Keeper:
         """What is kept."""
         async with _unsent(connection):
             text = await self._secrets.read(name_of(connection))
-        access = None if text is None else Access.model_validate_json(text)
+        access = None if text is None else _read(connection, text)
         self._seen[connection.place] = _Seen(access, asyncio.get_running_loop().time())
         return access
 
@@ -78,8 +82,25 @@ class Keeper:
     async def renewed(self, connection: Connection, used: str | None, refusal: Challenge) -> str:
         """A token in place of `used`, which the upstream refused or which ends soon.
 
-        `Refused` (`no_credential`) where only a person can help.
+        Goes on if its caller is cancelled: a refresh token that was sent is good no more, and what
+        came for it must be kept. `Refused` (`no_credential`) where only a person can help.
         """
+        renewing = asyncio.create_task(self._replaced(connection, used, refusal))
+        self._renewing.add(renewing)
+        renewing.add_done_callback(self._ended)
+        return await asyncio.shield(renewing)
+
+    async def close(self) -> None:
+        """Let what was begun end."""
+        if self._renewing:
+            await asyncio.wait(self._renewing, timeout=CLOSE_SECONDS)
+
+    def _ended(self, renewing: "asyncio.Task[str]") -> None:
+        self._renewing.discard(renewing)
+        if not renewing.cancelled():
+            renewing.exception()  # whoever waits sees it; perhaps nobody does any more
+
+    async def _replaced(self, connection: Connection, used: str | None, refusal: Challenge) -> str:
         async with self.alone(connection) as access:
             if access is None:
                 raise _unknown(connection)
@@ -143,6 +164,15 @@ async def _unsent(connection: Connection) -> AsyncIterator[None]:
         raise UpstreamError(
             Reach.NOT_SENT, f"the credentials of server `{connection.server}` cannot be fetched"
         ) from None
+
+
+def _read(connection: Connection, text: str) -> Access | None:
+    """What is no access (any more) is as good as none; what is in it is told to nobody."""
+    try:
+        return Access.model_validate_json(text)
+    except ValidationError:
+        log.warning("secrets.unreadable", server=connection.server)
+        return None
 
 
 def _url(connection: Connection) -> str:

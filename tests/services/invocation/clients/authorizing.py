@@ -1,5 +1,6 @@
 """An upstream that wants OAuth, with its authorization server, on one origin of loopback."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,6 +53,10 @@ class Office:
     metadata: dict[str, Any] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
     """All that nobody else may see."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    """The token endpoint was asked."""
+    waits: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: it answers."""
     _made: int = 0
 
     def revoke(self) -> None:
@@ -114,6 +119,8 @@ class Office:
         form = dict(await request.post())
         grant = str(form["grant_type"])
         self.asked.append(grant)
+        self.reached.set()
+        await self.waits.wait()
         if self.broken:
             self.broken -= 1
             return web.Response(status=503)
@@ -150,6 +157,7 @@ async def office(**said: Any) -> AsyncIterator[Office]:
     """It works until left."""
     port = unused_port()
     one = Office(origin=f"http://127.0.0.1:{port}", **said)
+    one.waits.set()
     app = web.Application()
     app.router.add_post("/mcp", one.mcp)
     app.router.add_get("/.well-known/oauth-protected-resource/mcp", one.resource)

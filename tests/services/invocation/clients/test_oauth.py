@@ -25,6 +25,7 @@ from services.invocation.clients.oauth import (
     Method,
     Registration,
 )
+from services.invocation.clients.oauth.kept import name_of
 from services.invocation.model import Challenge
 from tests.services.invocation.clients.authorizing import (
     CALLBACK,
@@ -104,6 +105,39 @@ async def test_two_replicas_that_refresh_at_once_lose_no_refresh_token(
             calls = [each.call(place) for each in (one, other) for _ in range(4)]
             assert await asyncio.gather(*calls) == ["done"] * 8
         assert place.asked == ["authorization_code", *["refresh_token"] * 3]
+
+
+async def test_a_caller_that_goes_away_loses_no_refresh_token(place: Office, one: Replica) -> None:
+    await one.log_in(place)
+    place.revoke()
+    place.waits.clear()
+    place.reached.clear()
+    going = asyncio.create_task(one.call(place))
+    await place.reached.wait()
+    going.cancel()
+    await asyncio.wait([going])
+    place.waits.set()
+    assert await one.call(place) == "done"
+    assert place.asked == ["authorization_code", "refresh_token"]
+
+
+async def test_what_is_kept_and_cannot_be_read_is_as_good_as_nothing(
+    place: Office, one: Replica, secrets: Secrets
+) -> None:
+    await secrets.write(name_of(to_office(place)), '{"tokens": "tell-tale"}')
+    with pytest.raises(Refused, match="interlock server login"):
+        await one.call(place)
+    await one.log_in(place)
+    assert await one.call(place) == "done"
+
+
+async def test_a_key_that_cannot_sign_is_named_and_not_told(place: Office, one: Replica) -> None:
+    client = Registration(
+        client_id="me", issuer=place.origin, method=Method.KEY, private_key="tell-tale"
+    )
+    asked = Asked(Grant.CLIENT_CREDENTIALS, registration=client)
+    with pytest.raises(Refused, match="private key cannot sign"):
+        await one.logins.begin(to_office(place), asked, 0.0)
 
 
 async def test_a_token_that_ends_soon_is_refreshed_before_the_call(
