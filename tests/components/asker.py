@@ -46,9 +46,15 @@ class Log:
 
     def times(self, what: str, task: str) -> list[float]:
         """When that happened for the task, on the machine's clock."""
+        return [one["at"] for one in self._entries(what) if one["task"] == task]
+
+    def tasks(self, what: str) -> list[str]:
+        """For which tasks that happened."""
+        return [one["task"] for one in self._entries(what)]
+
+    def _entries(self, what: str) -> list[dict[str, Any]]:
         text = self.path.read_text() if self.path.exists() else ""
-        entries = map(json.loads, text.splitlines())
-        return [one["at"] for one in entries if (one["what"], one["task"]) == (what, task)]
+        return [one for one in map(json.loads, text.splitlines()) if one["what"] == what]
 
     @property
     def minutes(self) -> int:
@@ -92,7 +98,7 @@ class Asker:
         self.log.write("paid", ctx)
         return f"paid {amount}: {answer.action}"
 
-    async def hold(self, ctx: Context) -> str:
+    async def hold(self, ctx: Context, about: str = "") -> str:
         """Goes on until it is cancelled."""
         self.log.write("begun", ctx)
         try:

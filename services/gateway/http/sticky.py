@@ -95,6 +95,7 @@ class StickyDoor:
             return Response(status_code=HTTPStatus.NO_CONTENT)
         if "text/event-stream" not in request.headers.get("accept", ""):
             told = "a session's stream is `text/event-stream`; accept that"
+            self.refusals.note(Refused(told, code="protocol"), caller, front.server)
             return jsonrpc_error(None, INVALID_REQUEST, told, HTTPStatus.NOT_ACCEPTABLE)
         return self.streams.of(caller, front, session)
 

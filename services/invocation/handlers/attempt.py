@@ -34,7 +34,7 @@ STARTED_SECONDS = 0.02
 """A call that takes no longer is told to have started together with its end: one publication
 instead of two, and nobody could have seen it run."""
 PROGRESS_SECONDS = 0.2
-"""Between two reports of one task's progress; what comes in between is dropped."""
+"""Between two reports of one task's progress; of what comes in between the latest is told."""
 PROGRESS_AT_ONCE = 5
 """Reports of an attempt before that begins: a call with few of them is told of each."""
 GRACE_SECONDS = 5.0
@@ -137,28 +137,42 @@ class Attempts:
             holding.untold = []
 
     def _progress(self, holding: Holding) -> OnProgress:
-        """Reports progress: a few at once, then one in `PROGRESS_SECONDS`."""
+        """Reports progress: a few at once, then the latest each `PROGRESS_SECONDS`."""
         loop = asyncio.get_running_loop()
         told, due = 0, 0.0
+        latest: tuple[float, float | None, str] | None = None
+
+        def tell() -> None:
+            nonlocal told, due, latest
+            if latest is not None and holding.call is not None and not holding.call.done():
+                told, due = told + 1, loop.time() + PROGRESS_SECONDS
+                self._progressed(holding, *latest)
+            latest = None
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
-            nonlocal told, due
-            if told >= PROGRESS_AT_ONCE and loop.time() < due:
-                return
-            told, due = told + 1, loop.time() + PROGRESS_SECONDS
-            job, seq = holding.job, holding.number()
-            fact = TaskProgressed(
-                task=job.task,
-                attempt=job.attempt,
-                seq=seq,
-                message=message or "",
-                progress=progress,
-                total=total,
-            )
-            self._tell(holding)
-            self._ends.aside([self._around.state(job, fact, seq)])
+            nonlocal latest
+            waits, latest = latest is not None, (progress, total, message or "")
+            if told < PROGRESS_AT_ONCE or loop.time() >= due:
+                tell()
+            elif not waits:
+                loop.call_at(due, tell)
 
         return report
+
+    def _progressed(
+        self, holding: Holding, progress: float, total: float | None, message: str
+    ) -> None:
+        job, seq = holding.job, holding.number()
+        fact = TaskProgressed(
+            task=job.task,
+            attempt=job.attempt,
+            seq=seq,
+            message=message,
+            progress=progress,
+            total=total,
+        )
+        self._tell(holding)
+        self._ends.aside([self._around.state(job, fact, seq)])
 
     @contextmanager
     def _span(self, job: Job) -> Iterator[str | None]:

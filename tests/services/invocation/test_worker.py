@@ -132,6 +132,24 @@ async def test_progress_is_told_and_throttled(opening: Opener) -> None:
     assert sorted(told) == [(1, step + 1, step, 100) for step in range(5)]
 
 
+async def test_the_latest_progress_is_told_though_nothing_comes_after_it(opening: Opener) -> None:
+    goes_on = asyncio.Event()
+
+    async def silent(call: UpstreamCall) -> UpstreamAnswer:
+        assert call.on_progress is not None
+        for step in range(10):
+            await call.on_progress(step, 100, "on the way")
+        await goes_on.wait()
+        return UpstreamAnswer(RESULT, is_error=False)
+
+    rig = opening(MemoryUpstream(silent))
+    await rig.send(authorized(task()))
+    await rig.until(lambda: len(rig.stated(TaskProgressed)) >= 6)
+    goes_on.set()
+    await rig.end()
+    assert sorted(one.progress or 0 for one in rig.stated(TaskProgressed)) == [0, 1, 2, 3, 4, 9]
+
+
 async def test_the_trace_and_the_task_travel_to_the_upstream(opening: Opener) -> None:
     upstream = MemoryUpstream(answering)
     rig = opening(upstream)
