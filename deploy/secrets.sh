@@ -9,7 +9,7 @@ umask 077
 
 state="${1:-.interlock-compose}"
 services=(auth registry policy invocation audit)
-mkdir -p "$state"/{secrets,keys,keycloak,data/{valkey,postgres,anchor}}
+mkdir -p "$state"/{secrets,keys,keycloak,data/{valkey,postgres,anchor,logins}}
 
 # keep FILE: standard input, unless the file is there.
 keep() {
