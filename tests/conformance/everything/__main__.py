@@ -12,7 +12,12 @@ from tests.conformance.everything import asked, asking, changing, content, lasti
 
 def everything() -> MCPServer:
     """The server."""
-    made = MCPServer("everything", version="1.0.0", instructions="Everything that there is.")
+    made = MCPServer(
+        "everything",
+        version="1.0.0",
+        instructions="Everything that there is.",
+        log_level="CRITICAL",  # what a tool raises on purpose is laid out for seconds otherwise
+    )
     for part in (asked, content, changing, asking, rounds, lasting):
         part.add_to(made)
     return made
