@@ -47,8 +47,10 @@ async def few_at_once(asks: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def in_turn(ask: Callable[[], Awaitable[T]]) -> T:
-        async with room:
-            return await ask()
+        await room.acquire()
+        answer = await ask()
+        room.release()  # one that fails keeps its room: no other begins after it
+        return answer
 
     under_way = [asyncio.ensure_future(in_turn(ask)) for ask in asks]
     try:
