@@ -1,13 +1,11 @@
 """Tasks published in bulk by an agent on the bus, through every service to a trivial tool.
 
-`python -m tests.bench.bulk [--separate] [--bus kafka]` prints JSON: tasks a second, and CPU a task
-by process.
+`python -m tests.bench.bulk [--separate] [--bus kafka]` prints JSON, an object as soon as it is
+known: how fast the machine is, tasks a second and CPU a task by process, where the CPU goes.
 """
 
 import argparse
 import asyncio
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
-from tests.bench.governed import BUSES, chosen_bus, prepare
+from tests.bench.governed import BUSES, chosen_bus, prepare, tell
 from tests.bench.work import sampled_suite, work_of
+from tests.bench.yardstick import yardstick
 from tests.components.suite import Suite, suite, upstream
 
 CHUNK = 250
@@ -82,22 +81,22 @@ def main() -> None:
     options.add_argument("--bus", choices=BUSES, default="redis")
     options.add_argument("--tasks", type=int, default=5000)
     chosen = options.parse_args()
+    tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
         arguments = ["--separate"] if chosen.separate else []
         with (
             chosen_bus(chosen.bus) as env,
             suite(Path(folder) / "data", *arguments, env=env) as running,
         ):
-            result = measure(running, echo, chosen.tasks)
+            tell(**measure(running, echo, chosen.tasks))
         if not chosen.separate:
             with (
                 chosen_bus(chosen.bus) as env,
                 sampled_suite(Path(folder) / "sampled", env) as running,
             ):
-                result["cpu"] = work_of(
-                    running, lambda: int(measure(running, echo, chosen.tasks)["tasks"])
+                tell(
+                    cpu=work_of(running, lambda: int(measure(running, echo, chosen.tasks)["tasks"]))
                 )
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What governance costs: the same tool called directly and through Interlock, in one run.
 
-`python -m tests.bench.governed [--separate] [--bus kafka] [--era 2025-11-25]` prints JSON. All is
-on loopback: upstream and suite are processes of their own, the load generator is this one.
+`python -m tests.bench.governed [--separate] [--bus kafka] [--era 2025-11-25]` prints JSON, an object
+as soon as it is known: how fast the machine is, the figures, where the CPU goes. All is on loopback:
+upstream and suite are processes of their own, the load generator is this one.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import aiohttp
 
 from tests.bench.work import sampled_suite, work_of
+from tests.bench.yardstick import yardstick
 from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.suite import Suite, suite, upstream
 
@@ -27,6 +29,25 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
 }
+
+
+IDLE_SECONDS = 2.0
+"""After which a connection is not used again: an upstream closes one after 5 s (uvicorn's default),
+and what is sent at that very moment is lost."""
+
+
+def connections() -> aiohttp.ClientSession:
+    """What the load generator calls through."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(keepalive_timeout=IDLE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=60),
+    )
+
+
+def tell(**figures: object) -> None:
+    """Print figures, so that a later failure does not take them along."""
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    sys.stdout.flush()
 
 
 class Caller:
@@ -148,8 +169,7 @@ async def measure(
 ) -> dict[str, Any]:
     """Both ways, alone and with 32 in flight."""
     key = prepare(running, echo)
-    timeout = aiohttp.ClientTimeout(total=60)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with connections() as session:
         direct = kind(session, f"{echo}/mcp", "echo", "none")
         governed = kind(session, f"{running.url}/mcp", "echo__echo", key)
         result: dict[str, Any] = {}
@@ -176,7 +196,7 @@ def kinds(running: Suite, echo: str, seconds: float) -> dict[str, Any]:
     key = prepare(running, echo)
 
     async def load(seconds: float) -> int:
-        async with aiohttp.ClientSession() as session:
+        async with connections() as session:
             caller = Caller(session, f"{running.url}/mcp", "echo__echo", key)
             return len((await side_by_side(caller, 32, seconds))[1])
 
@@ -193,6 +213,7 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=1000)
     options.add_argument("--seconds", type=float, default=10.0)
     chosen = options.parse_args()
+    tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
         arguments = ["--separate"] if chosen.separate else []
         with (
@@ -200,20 +221,19 @@ def main() -> None:
             suite(Path(folder) / "data", *arguments, env=env) as running,
         ):
             rest = running.resident()
-            result = {
-                "started_in_seconds": round(running.started_in, 2),
-                "resident_mb_at_rest": {name: round(mb) for name, mb in rest.items()},
+            tell(
+                started_in_seconds=round(running.started_in, 2),
+                resident_mb_at_rest={name: round(mb) for name, mb in rest.items()},
                 **asyncio.run(
                     measure(running, echo, chosen.calls, chosen.seconds, ERAS[chosen.era])
                 ),
-            }
+            )
         if not chosen.separate and chosen.era == VERSION:
             with (
                 chosen_bus(chosen.bus) as env,
                 sampled_suite(Path(folder) / "sampled", env) as running,
             ):
-                result["cpu_at_32"] = kinds(running, echo, chosen.seconds)
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+                tell(cpu_at_32=kinds(running, echo, chosen.seconds))
 
 
 if __name__ == "__main__":

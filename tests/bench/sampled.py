@@ -53,7 +53,9 @@ class Sampler:
 
     def _write(self, _: int, frame: FrameType | None) -> None:
         self._written += 1
-        rows = [[*key, seconds] for key, seconds in self._sums.items()]
+        # In one step: a look may interrupt this, too, and find what was never seen before.
+        sums = list(self._sums.items())
+        rows = [[*key, seconds] for key, seconds in sums]
         partial = self._file.with_suffix(".new")
         partial.write_text(json.dumps({"written": self._written, "rows": rows}))
         partial.rename(self._file)

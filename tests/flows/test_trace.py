@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from starlette.applications import Starlette
@@ -86,7 +85,7 @@ class Overheard:
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     door = bind("127.0.0.1", 0)
-    server = Server(uvicorn.Config(app, log_config=None, ws="none"))
+    server = Server(app, drain_seconds=5)
     running = asyncio.create_task(server.serve(sockets=[door]))
     try:
         yield f"http://127.0.0.1:{door.getsockname()[1]}"

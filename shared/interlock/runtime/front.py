@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
-import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from interlock.errors import Refused
-from interlock.runtime.connections import Connection
 from interlock.runtime.door import ROOT
 from interlock.runtime.edge import Edge
 from interlock.runtime.main import Server, bind, until_signal
@@ -27,17 +25,7 @@ async def fronted(
     """The edge serves at `door` while the block lasts; streams may then end within the drain."""
     edge = Edge(places, ROOT)
     await edge.open()
-    server = Server(
-        uvicorn.Config(
-            edge,
-            http=Connection,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=max(1, int(drain_seconds)),
-        )
-    )
+    server = Server(edge, drain_seconds)
     http = asyncio.create_task(server.serve(sockets=[door]))
     try:
         yield

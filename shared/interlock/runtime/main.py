@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import uvicorn
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from interlock.errors import InterlockError, Refused
 from interlock.runtime.connections import Connection, end_when_silent
@@ -27,8 +28,30 @@ log = structlog.get_logger()
 CANNOT_START = 2
 
 
+IDLE_SECONDS = 75
+"""For which a connection between requests stays open: longer than clients and load balancers keep
+theirs (an ALB 60), since a request that crosses its connection's end is lost."""
+
+
 class Server(uvicorn.Server):
-    """Leaves signals to us: doors close before groups, groups before connections."""
+    """Serves one application. Leaves signals to us: doors close before groups, groups before
+    connections. Streams may end within the drain."""
+
+    def __init__(self, serves: ASGIApp, drain_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                serves,
+                http=Connection,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, int(drain_seconds)),
+                timeout_keep_alive=IDLE_SECONDS,
+            )
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,20 +75,7 @@ async def serving(
         running = [await stack.enter_async_context(start(process, service)) for service in services]
         work = [asyncio.create_task(one.run()) for one in running]
         stack.push_async_callback(_cancel, work)
-        server = Server(
-            uvicorn.Config(
-                application(running, process),
-                http=Connection,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
-                timeout_keep_alive=75,
-            )
-        )
+        server = Server(application(running, process), settings.drain_seconds)
         http = asyncio.create_task(server.serve(sockets=[door]))
         stack.push_async_callback(_close, server, http, running)
         _settle_memory()

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from interlock.runtime.connections import SILENT_MS, Connection
-from interlock.runtime.main import bind
+from interlock.runtime.main import Server, bind
 
 PART = b"x" * 1_000_000
 PARTS = 30
@@ -68,3 +68,7 @@ async def test_the_kernel_ends_what_stays_unacknowledged() -> None:
         with taken, client:
             option = taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
     assert option == SILENT_MS
+
+
+async def test_a_connection_outlives_what_a_load_balancer_keeps_open_between_requests() -> None:
+    assert Server(Sending(), drain_seconds=5).config.timeout_keep_alive > 60

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -21,7 +20,7 @@ from interlock.runtime.main import Server, bind
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[int]:
     door = bind("127.0.0.1", 0)
-    server = Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = Server(app, drain_seconds=5)
     running = asyncio.create_task(server.serve(sockets=[door]))
     try:
         yield door.getsockname()[1]
