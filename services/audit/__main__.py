@@ -17,7 +17,7 @@ from interlock.runtime.service import Host, Parts, Service
 from services.audit.handlers import Audit
 from services.audit.http import Door, routes
 from services.audit.settings import Settings
-from services.audit.store import METADATA, SqlLedger
+from services.audit.store import FEW, METADATA, SqlLedger
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
 
     yield Parts(
         http=routes(Door(audit, host.tokens)),
-        group=Group("audit", keep=audit.keep, limits=Limits(batch=256, linger=0.05)),
+        group=Group("audit", keep=audit.keep, limits=Limits(batch=FEW, linger=0.2)),
         background=[checkpoints],
     )
     try:

@@ -103,8 +103,8 @@ ENTRY = tuple(field.name for field in fields(Entry))
 INDEX = tuple(field.name for field in fields(model.Index))
 COLUMNS = ("shard", "seq", "previous", "hash", *ENTRY, *INDEX)
 _ENTRY_OF, _INDEX_OF = attrgetter(*ENTRY), attrgetter(*INDEX)
-FEW = 32
-"""Records that are appended sooner than a thread is woken for them."""
+FEW = 64
+"""Records that are appended sooner than a thread takes turns with the loop's for them."""
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
 
 # Each batch runs these; built anew they would cost as much as they do.
@@ -172,7 +172,7 @@ class SqlLedger:
     async def heads(self) -> list[Head]:
         """The ends of all shards, at one moment."""
         statement = _HEADS.order_by(HEADS.c.shard)
-        return await self.database.read(
+        return await self.database.glance(
             lambda connection: [Head(*row) for row in connection.execute(statement)]
         )
 

@@ -1,8 +1,8 @@
 """What governance costs: the same tool called directly and through Interlock, in one run.
 
-`python -m tests.bench.governed [--separate] [--bus kafka] [--era 2025-11-25]` prints JSON, an object
-as soon as it is known: how fast the machine is, the figures, where the CPU goes. All is on loopback:
-upstream and suite are processes of their own, the load generator is this one.
+`python -m tests.bench.governed [--separate] [--bus kafka] [--era 2025-11-25]` prints JSON, an
+object as soon as it is known: how fast the machine is, the figures, where the CPU goes. All is on
+loopback: upstream and suite are processes of their own, the load generator is this one.
 """
 
 import argparse

@@ -25,7 +25,8 @@ class Watch:
         self.behind = False
         """There is news that `snapshot` does not have."""
         self._early: Snapshot | None = None
-        self._news = asyncio.Event()
+        self._told = False
+        self._waiter: asyncio.Future[None] | None = None
 
     def begin(self, snapshot: Snapshot) -> None:
         """Where the watching begins; what was heard before is not forgotten."""
@@ -42,7 +43,8 @@ class Watch:
             self._early = merge(self._early, event)
         else:
             self.snapshot = merge(self.snapshot, event)
-        self._news.set()
+        self._told = True
+        self._wake()
 
     def renew(self, snapshot: Snapshot | None) -> None:
         """What the store says, unless news came that it did not have yet."""
@@ -54,13 +56,21 @@ class Watch:
 
     async def news(self, seconds: float) -> bool:
         """Wait for news; False if there was none in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        self._news.clear()
-        return True
+        if not self._told:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        told, self._told = self._told, False
+        return told
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Waiters:

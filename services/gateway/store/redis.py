@@ -28,7 +28,7 @@ from services.gateway.model import (
 )
 from services.gateway.store import rows, scripts
 from services.gateway.store.memory import conflict
-from services.gateway.store.pipe import Asking, Lost, Script
+from services.gateway.store.pipe import Asking, Lost, Run, Script
 from services.gateway.store.port import (
     GRACE,
     LEASE,
@@ -216,16 +216,15 @@ class RedisSnapshots:
         return [Place(principal.tenant, one.decode()) for one in found]
 
     async def project(self, events: Sequence[Happened]) -> Sequence[Applied]:
-        said = await asyncio.gather(*map(self._project_one, events))
+        said = await self._project.each([self._projection(event) for event in events])
         return [Applied(one) for one in said]
 
-    async def _project_one(self, event: Happened) -> Any:
+    def _projection(self, event: Happened) -> Run:
         fact, keys, place = event.fact, self._keys, event.place
         task, time = fact.task, rows.text(event.time)
         # A result may be large: the log leaves it to the snapshot, which keeps it as long.
         logged = b"" if isinstance(fact, TaskSucceeded | TaskSettled) else event.body
-        return await self._project(
-            (keys.task(place), keys.log(place), keys.deadlines, keys.of(task.principal)),
+        return (keys.task(place), keys.log(place), keys.deadlines, keys.of(task.principal)), (
             *(event.id, merge.rank_of(fact), merge.state_of(fact).value, fact.type, time),
             *(event.body, int(merge.weight_of(fact)), task.request_digest, rows.member(place)),
             *(self._ask_at(task), rows.ms(event.time), task.id),

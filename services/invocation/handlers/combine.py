@@ -23,11 +23,15 @@ class Combined(Generic[Q, A]):
 
     async def __call__(self, question: Q) -> A:
         """Its answer. A caller that leaves takes nothing back."""
+        return await self.ask(question)
+
+    def ask(self, question: Q) -> "asyncio.Future[A]":
+        """The same for those who go on meanwhile: the answer when it comes."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._work is None:
             self._work = asyncio.create_task(self._serve())
-        return await future
+        return future
 
     async def idle(self) -> None:
         """Wait until everything that was asked has been answered."""

@@ -1,10 +1,9 @@
 """How rows end: kept first, many in one transaction, then told, many in one publication."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
@@ -40,7 +39,7 @@ class Ends:
         self._keep = Combined(around.journal.write, MOST)
         self._tell = Combined(self._published, MOST)
         self._told: list[Told] = []
-        self._asides: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Future[None]] = set()
         self._restarted = True
 
     # -- keeping --------------------------------------------------------------------------------
@@ -133,9 +132,9 @@ class Ends:
         """Publish soon. Without `told` nobody repeats what gets lost."""
         if not raws:
             return
-        task = asyncio.create_task(self._aside(self._tell(_Telling(raws, told))))
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
+        aside = self._tell.ask(_Telling(raws, told))
+        self._asides.add(aside)
+        aside.add_done_callback(self._was_told)
 
     async def tell(self, raws: Sequence[Raw], told: Told) -> None:
         """Publish; `Unavailable` where that fails for now."""
@@ -147,11 +146,14 @@ class Ends:
             await asyncio.wait(self._asides)
         await self._keep.idle()
 
-    async def _aside(self, telling: Coroutine[Any, Any, None]) -> None:
+    def _was_told(self, aside: "asyncio.Future[None]") -> None:
+        self._asides.discard(aside)
         try:
-            await telling
+            aside.result()
         except Unavailable as error:
             log.warning("outcome.unpublished", why=error.detail)
+        except asyncio.CancelledError:
+            log.warning("outcome.unpublished", why="the service was stopped")
 
     async def _published(self, tellings: Sequence[_Telling]) -> Sequence[None]:
         await self._around.bus.publish([raw for telling in tellings for raw in telling.raws])

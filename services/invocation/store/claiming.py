@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    bindparam,
     delete,
     select,
     true,
@@ -31,6 +32,17 @@ from services.invocation.store.tables import (
 )
 
 SERVER = tuple_(JOURNAL.c.tenant, JOURNAL.c.server)
+# Run four times a second, and built once: that costs as much as running them.
+_BEAT = insert_or(WORKERS, ["owner"], {"beat": WORKERS.c.beat + 1})
+_CONTROLS = select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.control).where(
+    IS_CLAIMED, JOURNAL.c.owner == bindparam("by"), JOURNAL.c.control.is_not(None)
+)
+_LEASES = (
+    select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, WORKERS.c.beat)
+    .select_from(JOURNAL)
+    .outerjoin(WORKERS, WORKERS.c.owner == JOURNAL.c.owner)
+    .where(IS_CLAIMED)
+)
 
 
 @dataclass(frozen=True)
@@ -122,14 +134,8 @@ def _claimed(job: Job, wanted: Wanted) -> Job:
 
 def beat(connection: Connection, owner: str) -> dict[Lease, Control]:
     """Show life, and read which of the owner's tasks are to stop."""
-    connection.execute(
-        insert_or(WORKERS, ["owner"], {"beat": WORKERS.c.beat + 1}), {"owner": owner, "beat": 1}
-    )
-    rows = connection.execute(
-        select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.control).where(
-            IS_CLAIMED, JOURNAL.c.owner == owner, JOURNAL.c.control.is_not(None)
-        )
-    )
+    connection.execute(_BEAT, {"owner": owner, "beat": 1})
+    rows = connection.execute(_CONTROLS, {"by": owner})
     controls = {lease_of(row): control_of(row.control) for row in rows}
     return {lease: control for lease, control in controls.items() if control is not None}
 
@@ -151,13 +157,7 @@ def retire(connection: Connection, owner: str) -> None:
 
 def leases(connection: Connection) -> dict[Lease, int | None]:
     """All leases, each with its holder's counter; None where its holder never showed life."""
-    rows = connection.execute(
-        select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, WORKERS.c.beat)
-        .select_from(JOURNAL)
-        .outerjoin(WORKERS, WORKERS.c.owner == JOURNAL.c.owner)
-        .where(IS_CLAIMED)
-    )
-    return {lease_of(row): row.beat for row in rows}
+    return {lease_of(row): row.beat for row in connection.execute(_LEASES)}
 
 
 def leased(connection: Connection, lease: Lease) -> tuple[Job, Control | None] | None:

@@ -76,7 +76,7 @@ class Journal:
 
     async def leases(self) -> dict[Lease, int | None]:
         """All leases, each with its holder's heartbeat counter."""
-        return await self._database.read(claiming.leases)
+        return await self._database.glance(claiming.leases)
 
     async def leased(self, lease: Lease) -> tuple[Job, Control | None] | None:
         """The job under a lease; None where the lease is over."""
@@ -88,7 +88,7 @@ class Journal:
 
     async def unpublished(self, before: datetime, limit: int) -> list[tuple[Told, tuple[Raw, ...]]]:
         """What ended, or asks for input, since before that moment and has yet to go out."""
-        return await self._database.read(lambda c: looking.unpublished(c, before, limit))
+        return await self._database.glance(lambda c: looking.unpublished(c, before, limit))
 
     async def waiting(self) -> Waiting:
         """How much work waits."""

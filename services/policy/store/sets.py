@@ -67,7 +67,7 @@ class SqlSets:
     async def versions(self) -> Mapping[str, int]:
         newest = func.max(POLICY_SETS.c.version)
         statement = select(POLICY_SETS.c.tenant, newest).group_by(POLICY_SETS.c.tenant)
-        return await self._database.read(
+        return await self._database.glance(
             lambda connection: {row[0]: row[1] for row in connection.execute(statement)}
         )
 

@@ -33,7 +33,7 @@ def canonical(raw: Raw) -> bytes:
 
     Attributes are sorted by name; `mac` itself is left out.
     """
-    texts: list[str] = [raw.topic.value]
+    texts: list[str] = [raw.topic]
     for name in sorted(raw.attributes.keys() - UNSIGNED):
         texts += name, raw.attributes[name]
     head = "".join([f"{len(text)}:{text}" for text in texts]).encode()

@@ -123,7 +123,7 @@ def request_digest(
 
     Each part is length-prefixed (UTF-8 bytes), so no two requests share an encoding.
     """
-    parts = [part.encode() for part in (kind.value, server, tool or "", arguments)]
+    parts = [part.encode() for part in (kind, server, tool or "", arguments)]
     if given is not None:
         parts.append(given.encode())
     return Digest(sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest())

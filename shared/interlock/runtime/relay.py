@@ -103,7 +103,7 @@ class Relay:
     async def _write_state(self) -> None:
         more = True
         while more:
-            entries = await self.database.read(partial(outbox.unwritten_entries, limit=PAGE))
+            entries = await self.database.glance(partial(outbox.unwritten_entries, limit=PAGE))
             if entries:
                 await self.writer.write(entries)
                 await self.database.run(partial(outbox.mark_written, entries=entries))
@@ -112,7 +112,7 @@ class Relay:
     async def _publish_facts(self) -> None:
         more = True
         while more:
-            facts = await self.database.read(partial(outbox.unpublished_facts, limit=PAGE))
+            facts = await self.database.glance(partial(outbox.unpublished_facts, limit=PAGE))
             if facts:
                 await self.bus.publish(facts)
                 mark = partial(outbox.mark_published, facts=facts, now=self.now())

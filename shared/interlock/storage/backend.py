@@ -23,5 +23,8 @@ class Backend(Protocol):
     async def read(self, work: Work[T]) -> T:
         """See `Database.read`."""
 
+    async def glance(self, work: Work[T]) -> T:
+        """See `Database.glance`."""
+
     async def close(self) -> None:
         """See `Database.close`."""

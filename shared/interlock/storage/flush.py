@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from interlock.errors import Unavailable
@@ -17,6 +18,7 @@ class Flush:
 
     def __init__(self, file: str) -> None:
         self._file = file
+        self._handle: int | None = None
         self._thread = Worker(f"sqlite-{Path(file).stem}-flush")
         self._shared = SharedRun(self._once)
 
@@ -29,21 +31,31 @@ class Flush:
         with suppress(Unavailable):  # there is no WAL where nothing was written
             await self._shared()
         self._thread.close()
+        self._let_go()
 
     async def _once(self) -> None:
         try:
-            await self._thread.do(self._sync)
+            await self._thread.do(partial(_datasync, self._opened()))
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise Unavailable(f"database `{self._file}` cannot be used now: {why}") from error
 
-    def _sync(self) -> None:
-        """By a handle of its own: nothing locks the WAL, and the file may be a new one."""
-        handle = os.open(f"{self._file}-wal", os.O_RDWR)
-        try:
-            _datasync(handle)
-        finally:
-            os.close(handle)
+    def _opened(self) -> int:
+        """A handle of our own, as nothing locks the WAL: kept while that is the file that is there.
+
+        Not the thread's work, which has to wait for its turn after each system call.
+        """
+        wal = f"{self._file}-wal"
+        there = os.stat(wal)
+        if self._handle is None or not os.path.samestat(there, os.fstat(self._handle)):
+            self._let_go()
+            self._handle = os.open(wal, os.O_RDWR)
+        return self._handle
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 def _datasync(handle: int) -> None:

@@ -59,6 +59,10 @@ class Postgres:
         """One read-only transaction."""
         return await self._shielded(work, read_only=True)
 
+    async def glance(self, work: Work[T]) -> T:
+        """As `read`: a server is never in the caller's thread."""
+        return await self.read(work)
+
     async def close(self) -> None:
         """After what is under way."""
         self._closed = True

@@ -74,6 +74,14 @@ class Sqlite:
         """One snapshot of what is committed (WAL), whatever the writer does meanwhile."""
         return await self._reader.do(self._reader.transact, work)
 
+    async def glance(self, work: Work[T]) -> T:
+        """In this very thread, unless the file is held: then `read` waits."""
+        if not self._closing:
+            done, result = self._quick.glance(work)
+            if done:
+                return result
+        return await self.read(work)
+
     async def close(self) -> None:
         """After what is under way. The writer last: the last one to leave folds the WAL back."""
         if self._closing:
@@ -105,12 +113,24 @@ class _Quick:
 
     def transact(self, work: Work[T]) -> tuple[bool, T]:
         """Whether it was done, and its result."""
+        if self.since_fold >= FOLD_EVERY:
+            nothing: Any = None
+            return False, nothing
+        done, result = self._at_once(work, "BEGIN IMMEDIATE")
+        self.since_fold += done
+        return done, result
+
+    def glance(self, work: Work[T]) -> tuple[bool, T]:
+        """The same for what only reads."""
+        return self._at_once(work, "BEGIN")
+
+    def _at_once(self, work: Work[T], begin: str) -> tuple[bool, T]:
         nothing: Any = None
-        if self.since_fold >= FOLD_EVERY or (self._open is None and not self._ready()):
+        if self._open is None and not self._ready():
             return False, nothing
         assert self._open is not None
         try:
-            result = _alone(self._open, work)
+            return True, _alone(self._open, work, begin)
         except DBAPIError as error:
             if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in HELD:
                 return False, nothing
@@ -118,8 +138,6 @@ class _Quick:
                 self.discard()
                 raise fault from error
             raise
-        self.since_fold += 1
-        return True, result
 
     def _ready(self) -> bool:
         """Connect to a file whose writer has made it what it is; it tells better what is wrong."""
@@ -225,11 +243,11 @@ class _Lane:
                 connection.close()
 
 
-def _alone(connection: Connection, work: Work[T]) -> T:
+def _alone(connection: Connection, work: Work[T], begin: str) -> T:
     """`work` as one transaction of the driver; errors are those that SQLAlchemy would raise."""
     driver = driver_of(connection)
     try:
-        driver.execute("BEGIN IMMEDIATE")
+        driver.execute(begin)
         try:
             result = work(connection)
             driver.commit()

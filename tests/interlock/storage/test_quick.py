@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from interlock.errors import Unavailable
 from interlock.storage import Database
+from interlock.storage.flush import Flush
 from interlock.storage.sqlite import FOLD_EVERY
 from tests.interlock.storage.tables import PEOPLE
 
@@ -156,3 +157,46 @@ async def test_closing_waits_for_all_that_wait_for_the_disk(tmp_path: Path) -> N
     async with asyncio.timeout(30):
         await database.close()
         assert {*await asyncio.gather(first, second)} == {threading.current_thread().name}
+
+
+async def test_a_glance_sees_what_is_committed_and_needs_no_other_thread(tmp_path: Path) -> None:
+    database = await made(tmp_path / "file.db")
+    await database.quick(word)
+
+    def look(connection: Connection) -> tuple[int, str]:
+        found = connection.execute(text("SELECT count(*) FROM words")).scalar_one()
+        return found, threading.current_thread().name
+
+    assert await database.glance(look) == (1, threading.current_thread().name)
+    await database.close()
+    with pytest.raises(Unavailable):
+        await database.glance(look)
+
+
+async def test_a_glance_neither_waits_for_a_writer_nor_keeps_one_waiting(tmp_path: Path) -> None:
+    database = await made(tmp_path / "file.db")
+    await database.quick(word)
+    other = sqlite3.connect(tmp_path / "file.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO words VALUES ('b')")
+    count = text("SELECT count(*) FROM words")
+    assert await database.glance(lambda c: c.execute(count).scalar_one()) == 1
+    other.execute("COMMIT")
+    other.close()
+    assert await database.glance(lambda c: c.execute(count).scalar_one()) == 2
+    await database.close()
+
+
+async def test_a_wal_that_is_another_file_is_flushed_by_its_own_handle(tmp_path: Path) -> None:
+    file = str(tmp_path / "file.db")
+    wal = tmp_path / "file.db-wal"
+    wal.write_bytes(b"one")
+    flush = Flush(file)
+    await flush()
+    first = wal.stat().st_ino
+    wal.rename(tmp_path / "old")
+    wal.write_bytes(b"two")
+    await flush()
+    held = os.fstat(flush._handle or -1).st_ino
+    assert held == wal.stat().st_ino != first
+    await flush.close()

@@ -41,7 +41,7 @@ class Keys:
     prefix: str
 
     def stream(self, topic: Topic) -> str:
-        return f"{self.prefix}bus:{topic.value}"
+        return f"{self.prefix}bus:{topic}"
 
     def retry(self, topic: Topic, group: str) -> str:
         return f"{self.prefix}bus:{retry_topic(topic, group)}"

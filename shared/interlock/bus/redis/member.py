@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from redis.exceptions import ResponseError
 
+from interlock.bus.envelope import Raw
 from interlock.bus.handling import Handling
 from interlock.bus.outcome import Again, Back, Delivery, Done, Outcome, Parked
 from interlock.bus.port import Group
@@ -220,7 +221,8 @@ class Member:
             raise Unavailable(back.reason)
 
     def _effects(self, outcome: Outcome) -> list[Command]:
-        commands: list[Command] = []
+        if isinstance(outcome, Done):
+            return self._stated(outcome.effects)
         if isinstance(outcome, Again):
             topic = outcome.delivery.raw.topic
             key = self._keys.delayed(topic, self._group.name)
@@ -230,10 +232,12 @@ class Member:
             topic, group = outcome.delivery.raw.topic, self._group.name
             letter, fields = entries.dead(outcome, group, self._around.now())
             keys = (self._keys.dead(topic, group), self._keys.letters(topic, group))
-            commands.append(("EVAL", scripts.PARK, 2, *keys, letter, *fields))
-        if isinstance(outcome, Done | Parked):
-            commands += [entries.xadd(self._keys.stream(r.topic), r) for r in outcome.effects]
-        return commands
+            park: Command = ("EVAL", scripts.PARK, 2, *keys, letter, *fields)
+            return [park, *self._stated(outcome.effects)]
+        return []
+
+    def _stated(self, effects: Sequence[Raw]) -> list[Command]:
+        return [entries.xadd(self._keys.stream(raw.topic), raw) for raw in effects]
 
     def _check(self, answers: Sequence[Any], transaction: int) -> None:
         """`Unavailable` unless everything was done."""
