@@ -84,9 +84,12 @@ def _changing(server: MCPServer[Any], book: Book, begin: Begin) -> None:
     async def request_discount(
         caller: Caller, opportunity_id: DealId, percent: Percent, reason: str
     ) -> DiscountRequest:
-        """Ask for a discount; each call is one more request."""
+        """Ask for a discount; each call is one more request. Tells its progress."""
+        await caller.report_progress(1, 2, reason)
         await begin(caller, "request_discount")
-        return _known(lambda: book.request(opportunity_id, percent, reason))
+        made = _known(lambda: book.request(opportunity_id, percent, reason))
+        await caller.report_progress(2, 2, reason)
+        return made
 
     @server.tool(title="Grant a discount", annotations=_changes(destructive=True))
     async def grant_discount(caller: Caller, opportunity_id: DealId, percent: Percent) -> Deal:
