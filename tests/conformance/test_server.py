@@ -44,6 +44,7 @@ def everything(
         yield made
 
 
+@pytest.mark.promise("conforms")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else(
@@ -62,6 +63,7 @@ async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else
     await _all_was_governed(everything, tmp_path / "ledger.jsonl")
 
 
+@pytest.mark.promise("conforms")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("sticky", [True])

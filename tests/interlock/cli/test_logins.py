@@ -55,6 +55,7 @@ def kept(folder: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, path.read_bytes()
 
 
+@pytest.mark.promise("logins")
 @pytest.mark.usefixtures("consenting")
 def test_a_server_is_logged_in_to_called_and_logged_out_of_and_no_secret_is_anywhere(
     operator: Cli, governed: World, place: Office
