@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interlock.runtime.main import Server, bind
+from interlock.runtime.main import bind
 from interlock.samples.echo import echo_app
 from interlock.sdk import Interlock
 from tests.components.suite import Suite, suite
@@ -82,10 +83,18 @@ class Overheard:
         return [r["params"]["_meta"] for r in self.requests if r["method"] == "tools/call"]
 
 
+class Server(uvicorn.Server):
+    """Serves beside the tests, which keep their signals; the SDK's servers need its lifespan."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     door = bind("127.0.0.1", 0)
-    server = Server(app, drain_seconds=5)
+    server = Server(uvicorn.Config(app, log_config=None, ws="none"))
     running = asyncio.create_task(server.serve(sockets=[door]))
     try:
         yield f"http://127.0.0.1:{door.getsockname()[1]}"

@@ -1,5 +1,6 @@
 """`interlock user` and `interlock tenant`."""
 
+from tests.components.suite import until
 from tests.components.world import World
 from tests.interlock.cli.conftest import Cli
 
@@ -14,15 +15,19 @@ def test_a_user_gets_roles_and_keys_and_is_disabled(operator: Cli, governed: Wor
     operator.ok("user", "add", "ulla", "--role", "auditor", "--email", "ulla@acme.example")
     key = operator.json("key", "create", "--person", "ulla", "--role", "auditor")["key"]
     ulla = person(governed, key)
-    ulla.ok("audit", "list", "--limit", "1")
+
+    def reads() -> bool:
+        return ulla("audit", "list", "--limit", "1").code == 0
+
+    until(reads, "audit knows the key")
     operator.ok("user", "roles", "ulla", "owner")
     assert operator.json("user", "show", "ulla")["roles"] == ["owner"]
-    assert ulla("audit", "list", "--limit", "1").code == 1
+    until(lambda: not reads(), "audit knows that she is no auditor any more")
     operator.ok("user", "disable", "ulla")
-    assert "is disabled" in ulla("key", "list").err
+    until(lambda: "is disabled" in ulla("key", "list").err, "she is shut out")
     assert "yes" not in operator.ok("user", "show", "ulla").out
     operator.ok("user", "enable", "ulla")
-    assert "revoked" in ulla("key", "list").err, "what there was does not come back"
+    until(lambda: "revoked" in ulla("key", "list").err, "what there was does not come back")
     listed = {one["name"]: one for one in operator.json("user", "list")}
     assert listed["ulla"]["email"] == "ulla@acme.example"
     assert "ulla@acme.example" in operator.ok("user", "list").out
