@@ -19,7 +19,7 @@ FAILED = re.compile(r"^✗ (\S+): ", re.MULTILINE)
 UNEXPECTED = re.compile(r"^  ✗ (\S+)", re.MULTILINE)
 """How it marks one that the baseline does not name."""
 STALE = "Stale baseline entries"
-WITHIN = 150.0
+WITHIN = 240.0
 """Seconds for one revision's scenarios."""
 TRIES = 3
 

@@ -41,7 +41,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
 
 @pytest.mark.promise("conforms")
 @pytest.mark.slow
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(600)
 async def test_the_official_suite_fails_the_client_where_the_baseline_says_and_nowhere_else(
     environment: Mapping[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -46,7 +46,7 @@ def everything(
 
 @pytest.mark.promise("conforms")
 @pytest.mark.slow
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(600)
 async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else(
     everything: Stage, port: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -67,7 +67,7 @@ async def test_the_official_suite_fails_where_the_baseline_says_and_nowhere_else
 
 @pytest.mark.promise("conforms")
 @pytest.mark.slow
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("sticky", [True])
 async def test_with_sessions_all_of_the_handshake_era_passes(
     everything: Stage, port: int, tmp_path: Path, request: pytest.FixtureRequest
