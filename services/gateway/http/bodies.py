@@ -6,7 +6,7 @@ from mcp.types import ClientCapabilities
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interlock.contracts.ids import ServerName, ToolName
-from interlock.errors import Refused
+from interlock.runtime.bodies import invalid
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -53,11 +53,4 @@ def read_as(model: type[T], given: dict[str, Any]) -> T:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        violations = [
-            {"at": "/" + "/".join(map(str, one["loc"])), "what": one["msg"].lower()}
-            for one in error.errors(include_url=False, include_input=False)
-        ]
-        told = "; ".join(f"`{one['at']}`: {one['what']}" for one in violations)
-        raise Refused(
-            f"the request is not valid: {told}", code="invalid", data={"violations": violations}
-        ) from None
+        raise invalid(error) from None
