@@ -108,17 +108,18 @@ class Weight(IntEnum):
 
     MILESTONE = 0
     """Always."""
-    PROGRESS = 1
-    """While there is room; a stale one is of no interest to anybody."""
+    START = 1
+    """While there is room; one that is past is of no interest to anybody."""
     CHATTER = 2
-    """While there is room."""
+    """While there is room. Progress that is past, too: `decide.steps` puts it where it belongs."""
 
 
 def weight_of(fact: TaskEvent) -> Weight:
     """How the log takes `fact`."""
-    if isinstance(fact, TaskStarted | TaskProgressed):
-        return Weight.PROGRESS
-    return Weight.CHATTER if isinstance(fact, TaskLogged) else Weight.MILESTONE
+    if isinstance(fact, TaskStarted):
+        return Weight.START
+    chatter = isinstance(fact, TaskProgressed | TaskLogged)
+    return Weight.CHATTER if chatter else Weight.MILESTONE
 
 
 def supersedes(standing: Snapshot, event: Happened) -> bool:

@@ -209,9 +209,11 @@ class Calls:
         if waiting.putting is not None:
             heard.append(waiting.putting)
 
-        async def moved(snapshot: Snapshot) -> None:
+        async def moved(snapshot: Snapshot) -> bool:
             for one in heard:
-                await one(snapshot)
+                if not await one(snapshot):
+                    return False
+            return True
 
         told = moved if heard else None
         return await until_final(watch, self.waiters, store, waiting.patience, told)

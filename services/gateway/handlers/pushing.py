@@ -25,7 +25,7 @@ class Pushing:
     _told: dict[str, int] = field(default_factory=dict)
     """The ids of questions, and in which round each was put."""
 
-    async def __call__(self, snapshot: Snapshot) -> None:
+    async def __call__(self, snapshot: Snapshot) -> bool:
         """What the task asks as it stands; what nobody waits for any more is taken back."""
         if snapshot.final:
             for request_id, round_ in self._told.items():
@@ -33,6 +33,7 @@ class Pushing:
                     await self.asks.withdraw(request_id)
         elif snapshot.state is TaskState.INPUT_REQUIRED and self.manner.may_push(snapshot):
             await self._put(snapshot)
+        return True
 
     async def _put(self, snapshot: Snapshot) -> None:
         requests, there = asked_of(snapshot), answers_of(snapshot)

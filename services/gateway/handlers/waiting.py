@@ -11,7 +11,8 @@ from services.gateway.model import Happened, Place, Snapshot
 from services.gateway.store import Snapshots
 
 LOOK_AGAIN = 1.0
-Moved = Callable[[Snapshot], Awaitable[None]]
+Moved = Callable[[Snapshot], Awaitable[bool]]
+"""Whether all is told that led to where a task stands; else it wants to be asked again."""
 Patience = Callable[[Snapshot], float]
 """How many seconds, from the start, the waiting may take for a task that stands like this."""
 
@@ -120,7 +121,8 @@ async def until_final(
     """The task when it has ended, when patience has, or when the process stops.
 
     `watch.snapshot` must be there. `moved` is told where the task stands, again and again, of its
-    end too; it may take its time, and nothing is returned before it has.
+    end too; it may take its time, and unless the process stops nothing is returned before it has
+    told all.
     """
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -128,11 +130,11 @@ async def until_final(
         snapshot = watch.snapshot
         assert snapshot is not None
         left = patience(snapshot) - (clock() - began)
-        if moved is not None:
-            await moved(snapshot)
-        if snapshot.final or left <= 0 or waiters.closing:
+        whole = moved is None or await moved(snapshot)
+        over = snapshot.final or left <= 0
+        if (over and whole) or waiters.closing:
             return snapshot
-        heard = await watch.news(min(left, LOOK_AGAIN))
+        heard = await watch.news(LOOK_AGAIN if over else min(left, LOOK_AGAIN))
         if watch.behind or not heard:
             with suppress(Unavailable):  # it is accepted: an outage only delays what we know
                 watch.renew(await store.read(watch.place))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from interlock.errors import Unavailable
+from services.gateway.decide import steps
 from services.gateway.decide.tell import milestone
 from services.gateway.handlers.waiting import LOOK_AGAIN, Waiters, Watch
 from services.gateway.model import Place
@@ -49,7 +50,9 @@ class MilestoneStream(Response):
         self._store = store
         self._waiters = waiters
         self._place = place
-        self._after = after
+        self._known = after
+        self._after = max(0, after - 1)  # the last that it knows says how far it was
+        self._highest = ""
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,9 +75,13 @@ class MilestoneStream(Response):
             entries = await self._store.log(self._place, self._after)
             if any(one.fact is None for one in entries):  # they are in the snapshot, from now on
                 snapshot = await self._store.read(self._place) or snapshot
+            fresh, self._highest = steps.without_stale(entries, snapshot, self._highest)
+            told = [milestone(one, snapshot) for one in fresh if one.number > self._known]
+            if told:
+                await self._send(send, told)
+                wrote = clock()
             if entries:
-                await self._send(send, [milestone(one, snapshot) for one in entries])
-                self._after, wrote = entries[-1].number, clock()
+                self._after = entries[-1].number
             elif snapshot.final:
                 return
             elif not await watch.news(LOOK_AGAIN) and clock() - wrote > self._limits.keep_alive:

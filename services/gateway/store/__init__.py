@@ -3,6 +3,7 @@
 from services.gateway.store.memory import MemorySnapshots, Shared
 from services.gateway.store.port import (
     LOG_AT_ONCE,
+    MOST_PROGRESS,
     Accepting,
     Applied,
     Given,
@@ -14,6 +15,7 @@ from services.gateway.store.sessions import MemorySessions, RedisSessions, Sessi
 
 __all__ = [
     "LOG_AT_ONCE",
+    "MOST_PROGRESS",
     "Accepting",
     "Applied",
     "Given",

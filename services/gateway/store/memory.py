@@ -203,7 +203,7 @@ class MemorySnapshots:
         kept.known.add(event.id)
         before, weight = kept.snapshot, merge.weight_of(event.fact)
         rank = merge.rank_of(event.fact)
-        if weight is Weight.PROGRESS and before is not None and rank < before.rank:
+        if weight is Weight.START and before is not None and rank < before.rank:
             return Applied.DROPPED
         if before is None:
             kept.digest = event.fact.task.request_digest

@@ -82,7 +82,7 @@ class Applied(IntEnum):
     """What became of a fact."""
 
     DROPPED = 0
-    """Known already, or stale progress."""
+    """Known already, or a start that is past."""
     LOGGED = 1
     """In the log; another stands."""
     STANDS = 2

@@ -40,6 +40,7 @@ def bounded(tried: Try, limits: Limits) -> Try:
         f"the upstream answered with `{size}` bytes, more than the `{limits.result_bytes}` that "
         "can be delivered; it did execute the call",
         code="too_large",
+        told=tried.told,
     )
 
 
@@ -53,6 +54,7 @@ def after(
         seconds=round(seconds, 6),
         outcome=tried.how.value,
         detail=tried.detail,
+        told=tried.told,
     )
     attempts = (*job.attempts, this)
     if tried.how in {How.ANSWERED, How.ERROR}:

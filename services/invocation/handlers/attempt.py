@@ -25,7 +25,7 @@ from services.invocation.clients import (
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.asking import Asking
 from services.invocation.handlers.ends import Ends
-from services.invocation.handlers.holding import Holding
+from services.invocation.handlers.holding import Holding, Progress
 from services.invocation.handlers.room import Room
 from services.invocation.model import Call, How, Job, Try
 
@@ -62,7 +62,10 @@ class Attempts:
             finally:
                 later.cancel()
                 holding.call.cancel()
-        tried, seconds = self._result(holding, holding.call), perf_counter() - began
+        seconds = perf_counter() - began
+        if holding.latest is not None:
+            self._progressed(holding, holding.latest)
+        tried = replace(self._result(holding, holding.call), told=holding.seq)
         self._around.metrics.calls.labels(tried.how.value).inc()
         self._around.metrics.call_seconds.labels(tried.how.value).observe(seconds)
         return tried, seconds
@@ -137,21 +140,21 @@ class Attempts:
             holding.untold = []
 
     def _progress(self, holding: Holding) -> OnProgress:
-        """Reports progress: a few at once, then the latest each `PROGRESS_SECONDS`."""
+        """Reports progress: a few at once, then the latest each `PROGRESS_SECONDS`; the very last
+        with the end of the attempt."""
         loop = asyncio.get_running_loop()
         told, due = 0, 0.0
-        latest: tuple[float, float | None, str] | None = None
 
         def tell() -> None:
-            nonlocal told, due, latest
-            if latest is not None and holding.call is not None and not holding.call.done():
+            nonlocal told, due
+            if holding.latest is not None and holding.call is not None and not holding.call.done():
                 told, due = told + 1, loop.time() + PROGRESS_SECONDS
-                self._progressed(holding, *latest)
-            latest = None
+                self._progressed(holding, holding.latest)
+                self._tell(holding)
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
-            nonlocal latest
-            waits, latest = latest is not None, (progress, total, message or "")
+            waits = holding.latest is not None
+            holding.latest = Progress(progress, total, message or "")
             if told < PROGRESS_AT_ONCE or loop.time() >= due:
                 tell()
             elif not waits:
@@ -159,20 +162,18 @@ class Attempts:
 
         return report
 
-    def _progressed(
-        self, holding: Holding, progress: float, total: float | None, message: str
-    ) -> None:
+    def _progressed(self, holding: Holding, latest: Progress) -> None:
         job, seq = holding.job, holding.number()
+        holding.latest = None
         fact = TaskProgressed(
             task=job.task,
             attempt=job.attempt,
             seq=seq,
-            message=message,
-            progress=progress,
-            total=total,
+            message=latest.message,
+            progress=latest.progress,
+            total=latest.total,
         )
-        self._tell(holding)
-        self._ends.aside([self._around.state(job, fact, seq)])
+        holding.untold.append(self._around.state(job, fact, seq))
 
     @contextmanager
     def _span(self, job: Job) -> Iterator[str | None]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from interlock.bus import Raw
 from interlock.contracts.task import Task
@@ -17,6 +17,14 @@ class Ask:
     request: str
     """`{method, params}` as JSON text."""
     answer: "asyncio.Future[Any]"
+
+
+class Progress(NamedTuple):
+    """What an upstream says of how far it is."""
+
+    progress: float
+    total: float | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Holding:
     """What is told with its end at the latest."""
     seq: int = 0
     """Of what was told of this attempt on the way."""
+    latest: Progress | None = None
+    """The newest progress, until it is told."""
     asks: dict[str, Ask] = field(default_factory=dict)
     """What the upstream wants to know while the call goes on, by key."""
 

@@ -134,6 +134,8 @@ class Try:
     """Seconds for which the upstream asked to be left alone."""
     asks: Asks | None = None
     """What it wants, where it asked."""
+    told: int = 0
+    """The number of the last that was told of it on the way."""
 
 
 @dataclass(frozen=True)

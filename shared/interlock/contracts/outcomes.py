@@ -19,6 +19,8 @@ class Attempt(Model):
     """`answered`, or why there was no answer: `not_sent`, `lost`, `error`; `asked`: the upstream
     wanted input first."""
     detail: str = ""
+    told: int = 0
+    """The highest `seq` of what was told of it on the way; 0 too where nobody knows any more."""
 
 
 class TaskAccepted(TaskEvent):
@@ -122,7 +124,7 @@ class TaskStarted(TaskEvent):
 
 
 class TaskProgressed(TaskEvent):
-    """The upstream told how far it is. A stale one is dropped by (attempt, seq)."""
+    """The upstream told how far it is. A stale one, by (attempt, seq), moves nothing."""
 
     type = "interlock.task.progressed.v1"
 

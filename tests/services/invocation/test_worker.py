@@ -127,9 +127,11 @@ async def test_progress_is_told_and_throttled(opening: Opener) -> None:
     rig = opening(MemoryUpstream(chatty))
     await rig.send(authorized(task()))
     await rig.end()
-    await rig.until(lambda: len(rig.stated(TaskProgressed)) >= 5)
+    (end,) = rig.stated(TaskSucceeded)
     told = [(one.attempt, one.seq, one.progress, one.total) for one in rig.stated(TaskProgressed)]
-    assert sorted(told) == [(1, step + 1, step, 100) for step in range(5)]
+    steps = (0, 1, 2, 3, 4, 99)  # the very last, too, before the end that says how many there were
+    assert sorted(told) == [(1, seq, step, 100) for seq, step in enumerate(steps, 1)]
+    assert [one.told for one in end.attempts] == [len(steps)]
 
 
 async def test_the_latest_progress_is_told_though_nothing_comes_after_it(opening: Opener) -> None:

@@ -1,18 +1,23 @@
-"""What a task's log holds is told in its order, whole and once, to who asked for it."""
+"""What happens to a task is told in its order, whole and once, to who asked for it."""
 
 import asyncio
+import random
 from collections.abc import Sequence
+
+import pytest
 
 from interlock.contracts.outcomes import TaskProgressed
 from interlock.contracts.task import Task, TaskEvent
 from interlock.testing import build
 from interlock.testing.build import NOON
 from services.gateway.decide import merge
+from services.gateway.handlers import listener
 from services.gateway.handlers.listener import Listener, Telling
 from services.gateway.handlers.waiting import Waiters, until_final
 from services.gateway.model import Milestone, Place
-from services.gateway.store import LOG_AT_ONCE, MemorySnapshots, Shared
+from services.gateway.store import LOG_AT_ONCE, MOST_PROGRESS, MemorySnapshots, Shared
 from tests.services.gateway.decide.test_merge import happened
+from tests.services.gateway.decide.test_steps import ending
 
 PLACE = Place("acme", "task-1")
 
@@ -119,3 +124,88 @@ async def test_what_was_told_in_an_earlier_round_is_not_told_again() -> None:
     after = [build.started(later, 2), at(1, 1, 2, later), build.succeeded(later)]
     await waited(Listener(heard.progress, heard.logged), *before, *after, here=True, of=later)
     assert heard.notes == [1]
+
+
+END = ending(build.succeeded(), 5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_each_is_told_in_its_place_in_whichever_order_replicas_write_them_down(
+    seed: int,
+) -> None:
+    heard = Heard()
+    facts = [*FACTS[:-1], END]
+    random.Random(seed).shuffle(facts)
+    await waited(Listener(heard.progress, heard.logged), *facts, here=False)
+    assert heard.notes == [1, ENTRY, 2, ENTRY]
+
+
+class Alone:
+    """A task whose facts come one by one, and who waits for it."""
+
+    def __init__(self, heard: Heard) -> None:
+        self.store, self.waiters = MemorySnapshots(Shared(), "a"), Waiters(asyncio.Event())
+        self.telling = Telling(Listener(heard.progress, heard.logged), self.store, PLACE, 0)
+        self._count = 0
+
+    async def happens(self, *facts: TaskEvent) -> None:
+        for fact in facts:
+            self._count += 1
+            event = happened(fact, self._count)
+            await self.store.project([event])
+            self.waiters.tell(PLACE, event)
+
+    async def whole(self) -> bool:
+        snapshot = await self.store.read(PLACE)
+        assert snapshot is not None
+        return await self.telling(snapshot)
+
+
+async def test_the_answer_waits_for_a_step_that_another_replica_has_in_hand() -> None:
+    heard = Heard()
+    alone = Alone(heard)
+    with alone.waiters.watch(PLACE) as watch:
+        watch.begin(merge.accepted(build.task(), NOON))
+        waiting = asyncio.ensure_future(
+            until_final(watch, alone.waiters, alone.store, lambda _: 10, alone.telling)
+        )
+        await alone.happens(build.started(), at(2, 2), ending(build.succeeded(), 2))
+        done, _ = await asyncio.wait({waiting}, timeout=0.1)
+        assert (done, heard.notes) == (set(), [])
+        await alone.happens(at(1, 1))
+        assert (await waiting).final
+    assert heard.notes == [1, 2]
+
+
+async def test_a_question_does_not_overtake_what_was_told_before_it() -> None:
+    heard = Heard()
+    alone = Alone(heard)
+    await alone.happens(build.started(), build.input_required(seq=2))
+    assert not await alone.whole()
+    await alone.happens(at(1, 1))
+    assert await alone.whole()
+    assert heard.notes == [1]
+
+
+async def test_a_step_that_is_lost_is_not_waited_for_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = Heard()
+    alone = Alone(heard)
+    await alone.happens(build.started(), at(2, 2))
+    assert not await alone.whole()
+    monkeypatch.setattr(listener, "STEP_SECONDS", 0.0)
+    assert await alone.whole()
+    await alone.happens(at(1, 1), at(3, 3), build.logged(seq=5), ending(build.succeeded(), 7))
+    assert await alone.whole()
+    assert heard.notes == [2, 3, ENTRY]
+
+
+async def test_a_log_that_is_full_lets_nobody_wait_for_what_it_did_not_take() -> None:
+    heard = Heard()
+    alone = Alone(heard)
+    many = MOST_PROGRESS + 9
+    await alone.happens(build.started(), *(at(n, n) for n in range(1, many)))
+    await alone.happens(ending(build.succeeded(), many - 1))
+    assert await alone.whole()
+    assert heard.notes == [*range(1, MOST_PROGRESS)]

@@ -73,18 +73,30 @@ async def test_a_fact_is_merged_once(replica: Replica) -> None:
     assert [one.number for one in await store.log(PLACE, 0)] == [1]
 
 
-async def test_the_log_has_milestones_in_order_and_no_stale_progress(replica: Replica) -> None:
+async def test_the_log_has_milestones_and_steps_as_they_come_and_no_start_that_is_past(
+    replica: Replica,
+) -> None:
     store = replica("a")
-    facts = [build.started(number=2), build.progressed(number=1, seq=9), build.held()]
+    late, later = build.progressed(number=1, seq=9), build.progressed(number=1, seq=8)
+    facts = [build.started(number=2), late, build.started(), build.held(), build.succeeded(), later]
     applied = await store.project([happened(fact, n) for n, fact in enumerate(facts)])
-    assert applied == [Applied.STANDS, Applied.DROPPED, Applied.LOGGED]
+    assert applied == [
+        *(Applied.STANDS, Applied.LOGGED, Applied.DROPPED),
+        *(Applied.LOGGED, Applied.STANDS, Applied.LOGGED),
+    ]
     log = await store.log(PLACE, 0)
     assert [(one.number, one.type) for one in log] == [
         (1, "interlock.task.started.v1"),
-        (2, "interlock.task.held.v1"),
+        (2, "interlock.task.progressed.v1"),
+        (3, "interlock.task.held.v1"),
+        (4, "interlock.task.succeeded.v1"),
+        (5, "interlock.task.progressed.v1"),
     ]
-    assert log[1].fact == build.held()
-    assert [one.number for one in await store.log(PLACE, 1)] == [2]
+    assert (log[1].fact, log[2].fact, log[4].fact) == (late, build.held(), later)
+    assert [one.number for one in await store.log(PLACE, 2)] == [3, 4, 5]
+    snapshot = await store.read(PLACE)
+    assert snapshot is not None
+    assert snapshot.state is TaskState.SUCCEEDED
 
 
 async def test_a_request_is_unpublished_until_it_is_confirmed(replica: Replica) -> None:
