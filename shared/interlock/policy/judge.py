@@ -13,12 +13,14 @@ from interlock.contracts.catalogue import ServerRecord, ToolRecord
 from interlock.contracts.ids import PolicyId
 from interlock.contracts.task import TaskKind
 from interlock.policy.arguments import Unrepresentable, arguments_for_cedar
-from interlock.policy.loaded import LoadedPolicies, entity_type
+from interlock.policy.loaded import Answer, LoadedPolicies, entity_type
 from interlock.policy.model import Asker, Judgement, Question, Rule, Verdict
 from interlock.policy.targets import Target, target_of
 
 ERRING = re.compile(r"while evaluating policy `([^`]+)`")
 LONGEST = 300
+SURELY_TAKEN = 32
+"""Cedar takes JSON of at most 128 levels."""
 
 
 class _Asked(NamedTuple):
@@ -26,24 +28,26 @@ class _Asked(NamedTuple):
 
     target: Target
     context: str
-    """JSON, but for its first brace and `approved`."""
+    """Members of a JSON object, each with a comma before it."""
 
 
-class _Answer:
-    """What Cedar says of one request."""
-
-    def __init__(
-        self, loaded: LoadedPolicies, question: Question, asked: "_Asked", *, approved: bool
-    ) -> None:
-        request = _request(question, asked.target) | {
-            "context": f'{{"approved":{"true" if approved else "false"},{asked.context}'
-        }
-        entities = loaded.entities(question, asked.target)
-        result = is_authorized(request, loaded.policies, entities)
-        self.allowed = result.allowed
-        self.representable = result.decision is not Decision.NoDecision
-        self.because = tuple(sorted(PolicyId(one) for one in result.diagnostics.reasons))
-        self.errors = tuple(result.diagnostics.errors)
+def _answer(loaded: LoadedPolicies, question: Question, asked: _Asked, *, approved: bool) -> Answer:
+    """What Cedar says; what it said before of the same request is not asked again."""
+    context = f'{{"approved":{"true" if approved else "false"}{asked.context}}}'
+    parties = loaded.parties(question, asked.target)
+    known = parties.answers.get((question.kind, context))
+    if known is not None:
+        return known
+    request = _request(question, asked.target) | {"context": context}
+    result = is_authorized(request, loaded.policies, parties.entities)
+    answer = Answer(
+        allowed=result.allowed,
+        representable=result.decision is not Decision.NoDecision,
+        because=tuple(sorted(PolicyId(one) for one in result.diagnostics.reasons)),
+        errors=tuple(result.diagnostics.errors),
+    )
+    parties.remember(question.kind, context, answer)
+    return answer
 
 
 def judge(loaded: LoadedPolicies, question: Question) -> Judgement:
@@ -55,12 +59,12 @@ def judge(loaded: LoadedPolicies, question: Question) -> Judgement:
         asked = _Asked(target_of(question), _context(loaded, question))
     except Unrepresentable as error:
         return _denial(loaded, "unrepresentable", str(error))
-    plain = _Answer(loaded, question, asked, approved=question.approved)
+    plain = _answer(loaded, question, asked, approved=question.approved)
     if plain.allowed and not plain.errors:
         return Judgement(Verdict.ALLOW, loaded.version, plain.because)
     approved = plain
     if not plain.errors and not question.approved:
-        approved = _Answer(loaded, question, asked, approved=True)
+        approved = _answer(loaded, question, asked, approved=True)
     if approved.errors:
         return _unsure(loaded, approved)
     if approved.allowed:
@@ -90,18 +94,32 @@ def may_ask(loaded: LoadedPolicies, question: Question) -> bool:
 
 
 def _context(loaded: LoadedPolicies, question: Question) -> str:
-    context: dict[str, object] = {
-        "arguments": arguments_for_cedar(question.arguments),
-        "tokenScopes": question.asker.token_scopes,
-    }
+    """What rules look at; and what Cedar itself might not take, though none looks at it."""
+    members, looked_at = "", loaded.looked_at
+    given = [("arguments", question.arguments)]
     if question.given is not None:
-        context["input"] = arguments_for_cedar(question.given)
-    if loaded.reads_now:
+        given.append(("input", question.given))
+    for name, text in given:
+        value = _json(arguments_for_cedar(text))
+        if name in looked_at or _depth(text) > SURELY_TAKEN:
+            members += f',"{name}":{value}'
+    if "tokenScopes" in looked_at:
+        members += f',"tokenScopes":{_json(question.asker.token_scopes)}'
+    if "now" in looked_at:
         moment = question.now.astimezone(UTC).replace(tzinfo=None)
         text = f"{moment.isoformat(timespec='milliseconds')}Z"
-        context["now"] = {"__extn": {"fn": "datetime", "arg": text}}
+        members += ',"now":' + _json({"__extn": {"fn": "datetime", "arg": text}})
+    return members
+
+
+def _depth(text: str) -> int:
+    """No JSON text is nested deeper."""
+    return text.count("{") + text.count("[")
+
+
+def _json(value: object) -> str:
     try:
-        return orjson.dumps(context)[1:].decode()
+        return orjson.dumps(value).decode()
     except TypeError:
         raise Unrepresentable("the arguments hold text that is not Unicode, or too deep") from None
 
@@ -115,7 +133,7 @@ def _request(question: Question, target: Target) -> dict[str, object]:
     }
 
 
-def _hold(loaded: LoadedPolicies, plain: _Answer, approved: _Answer) -> Judgement:
+def _hold(loaded: LoadedPolicies, plain: Answer, approved: Answer) -> Judgement:
     """Forbids that an approval lifts, and permits that only an approval gives."""
     permits = [loaded.rules[one] for one in approved.because]
     given_by_approval = permits if all(one.asks_approval for one in permits) else []
@@ -145,7 +163,7 @@ def _common(roles: list[tuple[str, ...]]) -> tuple[str, ...] | None:
     return tuple(sorted(set[str].intersection(*map(set, roles)))) or None
 
 
-def _deny(loaded: LoadedPolicies, question: Question, target: Target, answer: _Answer) -> Judgement:
+def _deny(loaded: LoadedPolicies, question: Question, target: Target, answer: Answer) -> Judgement:
     """`answer` is Cedar's under an approval, so that it names what no approval could change."""
     rules = [loaded.rules[one] for one in answer.because]
     if rules:
@@ -181,7 +199,7 @@ def _all_given(loaded: LoadedPolicies, asker: Asker) -> tuple[str, ...]:
     return (*given.permissions, *given.with_approval)
 
 
-def _unsure(loaded: LoadedPolicies, answer: _Answer) -> Judgement:
+def _unsure(loaded: LoadedPolicies, answer: Answer) -> Judgement:
     """Cedar skips a policy that errs, a forbid as well: so whatever it says then is no answer."""
     if not answer.representable:
         reason = f"Cedar cannot take the request: {answer.errors[0][:LONGEST]}"

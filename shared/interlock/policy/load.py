@@ -11,8 +11,8 @@ from interlock.contracts.access import PolicySetRecord, PolicyText
 from interlock.contracts.ids import PolicyId
 from interlock.errors import Refused
 from interlock.policy.loaded import LoadedPolicies
-from interlock.policy.model import Rule
-from interlock.policy.shapes import ARGUMENTS, INPUT, Contradiction, reads, type_read
+from interlock.policy.model import CONTEXT, Rule
+from interlock.policy.shapes import ARGUMENTS, INPUT, Contradiction, looked_at, type_read
 from interlock.policy.source import Fault, Statement, statements
 
 BUILTIN = "builtin/"
@@ -33,7 +33,7 @@ def load(record: PolicySetRecord) -> LoadedPolicies:
         rules=rules,
         policies=PolicySet.from_pst(nodes),
         permissions={one.agent: one for one in record.permissions},
-        reads_now=any(rule.reads_now for rule in rules.values()),
+        looked_at=frozenset[str]().union(*(rule.looks_at for rule in rules.values())),
     )
 
 
@@ -119,9 +119,10 @@ def _rule(statement: Statement, policy: pst.Template, rule_id: PolicyId) -> Rule
     own = statement.file.startswith(BUILTIN)
     if rule_id.startswith(BUILTIN) and not own:
         raise statement.fault(f"the id of policy `{rule_id}` is kept for Interlock's own policies")
-    asks_approval = reads(policy, "approved")
+    looks_at = looked_at(policy)
+    looks_at = CONTEXT if looks_at is None else looks_at
     for name in ("approvers", "expires"):
-        if name in said and not asks_approval:
+        if name in said and "approved" not in looks_at:
             raise statement.fault(
                 f"the policy holds nothing, so `{name}` has no meaning: read `context.approved`"
             )
@@ -131,8 +132,7 @@ def _rule(statement: Statement, policy: pst.Template, rule_id: PolicyId) -> Rule
         reason=said.get("reason", "").strip(),
         approvers=_approvers(statement, said.get("approvers")),
         hold_seconds=_seconds(statement, said.get("expires")),
-        asks_approval=asks_approval,
-        reads_now=reads(policy, "now"),
+        looks_at=looks_at,
         place=str(statement.start),
     )
 

@@ -15,13 +15,36 @@ from interlock.policy.model import Asker, Question, Rule
 from interlock.policy.targets import Target
 
 KEPT_ENTITIES = 4096
+KEPT_ANSWERS = 8
+"""To each pair of who asks and of what. Answers to longer contexts are not kept at all."""
+LONGEST_KEPT = 1000
 NOTHING = PermissionRecord(agent="")
 
 
-class _Kept(NamedTuple):
+class Answer(NamedTuple):
+    """What Cedar says of one request."""
+
+    allowed: bool
+    representable: bool
+    because: tuple[PolicyId, ...]
+    errors: tuple[str, ...]
+
+
+class Parties(NamedTuple):
+    """Who asks and of what, as Cedar sees both, and its answers to what they asked before."""
+
     server: ServerRecord | None
     tool: ToolRecord | None
     entities: Entities
+    answers: dict[tuple[str, str], Answer]
+    """By action and context: all else of a request is the same."""
+
+    def remember(self, action: str, context: str, answer: Answer) -> None:
+        if len(context) > LONGEST_KEPT:
+            return
+        if len(self.answers) >= KEPT_ANSWERS:
+            self.answers.clear()
+        self.answers[action, context] = answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +56,9 @@ class LoadedPolicies:
     rules: Mapping[PolicyId, Rule]
     policies: PolicySet = field(repr=False)
     permissions: Mapping[str, PermissionRecord]
-    reads_now: bool
-    """Whether any rule asks for the time, which costs a quarter of a judgement."""
-    _kept: dict[tuple[Any, ...], _Kept] = field(default_factory=dict, repr=False)
+    looked_at: frozenset[str]
+    """The attributes of the context that any rule reads: what none does makes no difference."""
+    _kept: dict[tuple[Any, ...], Parties] = field(default_factory=dict, repr=False)
 
     def given(self, asker: Asker) -> PermissionRecord:
         """What the asker was given: permissions are an agent's, nobody else has any."""
@@ -43,8 +66,8 @@ class LoadedPolicies:
             return NOTHING
         return self.permissions.get(asker.principal.name, NOTHING)
 
-    def entities(self, question: Question, target: Target) -> Entities:
-        """Who asks and of what, as Cedar sees it; kept until one of the two changes."""
+    def parties(self, question: Question, target: Target) -> Parties:
+        """Kept until one of the two changes."""
         asker = question.asker
         key = (
             asker.principal.kind,
@@ -53,15 +76,16 @@ class LoadedPolicies:
             asker.roles,
             asker.groups,
             question.server_name,
+            target.kind,
             target.id,
         )
         kept = self._kept.get(key)
         if kept and kept.server is question.server and kept.tool is question.tool:
-            return kept.entities
+            return kept
         if len(self._kept) >= KEPT_ENTITIES:
             self._kept.clear()
-        made = _entities(question, target, self.given(asker))
-        self._kept[key] = _Kept(question.server, question.tool, made)
+        entities = _entities(question, target, self.given(asker))
+        made = self._kept[key] = Parties(question.server, question.tool, entities, {})
         return made
 
 

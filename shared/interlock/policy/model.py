@@ -8,6 +8,9 @@ from interlock.contracts.catalogue import ServerRecord, ToolRecord
 from interlock.contracts.ids import PolicyId
 from interlock.contracts.task import Principal, TaskKind
 
+CONTEXT = frozenset({"arguments", "input", "approved", "tokenScopes", "now"})
+"""All attributes of a request's context (`interlock.cedarschema`)."""
+
 
 class Verdict(StrEnum):
     """What policy says of a task."""
@@ -59,11 +62,14 @@ class Rule:
     """`@approvers("role, role")`: who may approve what it holds; empty: any approver."""
     hold_seconds: int | None
     """`@expires("15m")`: how long what it holds may wait."""
-    asks_approval: bool
-    """It reads `context.approved`."""
-    reads_now: bool
+    looks_at: frozenset[str]
+    """The attributes of the context that it reads."""
     place: str
     """`file:line:column`."""
+
+    @property
+    def asks_approval(self) -> bool:
+        return "approved" in self.looks_at
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,21 @@ def type_read(policy: pst.Template, attribute: str) -> str:
     return root.node.record()
 
 
-def reads(policy: pst.Template, attribute: str) -> bool:
-    """Whether a condition of `policy` reads `context.<attribute>`."""
-    wanted = pst.GetAttr(pst.Var("context"), attribute)
-    return any(one == wanted for clause in policy.clauses for one in _walk(clause.expr))
+def looked_at(policy: pst.Template) -> frozenset[str] | None:
+    """The attributes of the context that conditions of `policy` look at; None: all of it, as one
+    that compares the context itself does."""
+    context, found, whole = pst.Var("context"), set(), 0
+    for clause in policy.clauses:
+        for one in _walk(clause.expr):
+            if one == context:
+                whole += 1
+            elif isinstance(one, pst.GetAttr) and one.base == context:
+                whole -= 1
+                found.add(one.attr)
+            elif isinstance(one, pst.HasAttr) and one.base == context:
+                whole -= 1
+                found.add(one.attrs[0])
+    return None if whole else frozenset(found)
 
 
 def _walk(expr: pst.Expr) -> Iterator[pst.Expr]:

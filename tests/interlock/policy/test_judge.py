@@ -1,5 +1,6 @@
 """Judging: deny by default, forbid wins, an error denies, an approval lifts a hold."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -276,3 +277,34 @@ def test_version_and_tenant_are_the_records() -> None:
     policies = loaded()
     record = policy_set()
     assert (policies.tenant, policies.version) == (record.tenant, record.version)
+
+
+def test_what_was_judged_before_changes_no_judgement() -> None:
+    """Answers are kept; those to other arguments, times and approvals are others."""
+    rules = f"""{BIG} forbid (principal, action, resource)
+    when {{ context.now >= datetime("2100-01-01") }};"""
+    asked = [
+        replace(question(f'{{"rows":{rows}}}'), now=now, approved=approved)
+        for rows, now, approved in product(
+            (5, 10001), (NOON, NOON.replace(year=2100)), (False, True)
+        )
+    ]
+    same, alone = loaded(rules), [judge(loaded(rules), one) for one in asked]
+    assert {one.verdict for one in alone} == set(Verdict)
+    for _ in range(3):
+        assert [judge(same, one) for one in asked] == alone
+
+
+def test_arguments_that_no_rule_reads_are_judged_alike_and_by_one_answer() -> None:
+    same = loaded()
+    verdicts = {judge(same, question(f'{{"rows":{n}}}')).verdict for n in range(50)}
+    assert verdicts == {Verdict.ALLOW}
+    (kept,) = same._kept.values()
+    assert len(kept.answers) == 1
+
+
+def test_a_resource_and_a_prompt_of_one_name_are_two() -> None:
+    same, uri = loaded("", (READ,)), "greet"
+    read = replace(question(f'{{"uri":"{uri}"}}'), kind=TaskKind.READ, tool=None)
+    prompt = replace(read, kind=TaskKind.PROMPT, arguments=f'{{"name":"{uri}"}}')
+    assert judge(same, read).verdict is judge(same, prompt).verdict is Verdict.ALLOW

@@ -158,3 +158,21 @@ def test_a_set_is_loaded_once_per_version() -> None:
     newer = first.model_copy(update={"version": 2, "policies": (PolicyText(name="a", text=FINE),)})
     assert sets.of("acme", newer).version == 2
     assert seen == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("condition", "looked_at"),
+    [
+        ("true", set()),
+        ('context.arguments has rows && context.arguments.rows > 7 && "x" like "x"', {"arguments"}),
+        ("context.arguments == {}", {"arguments"}),
+        ("context has arguments.rows", {"arguments"}),
+        ("context has input && context.tokenScopes.isEmpty()", {"input", "tokenScopes"}),
+        ('context.now == datetime("2026-01-01")', {"now"}),
+        ("context == context", {"arguments", "input", "approved", "tokenScopes", "now"}),
+        ("{a: context}.a.approved", {"arguments", "input", "approved", "tokenScopes", "now"}),
+    ],
+)
+def test_what_rules_look_at_is_known(condition: str, looked_at: set[str]) -> None:
+    found = loaded(f"forbid (principal, action, resource) when {{ {condition} }};").looked_at
+    assert found == looked_at | {"approved"}  # which a built-in rule reads
