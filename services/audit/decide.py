@@ -25,6 +25,7 @@ from interlock.ledger import NOBODY, Entry, keep, parts
 from services.audit.model import Found, Index, Kept, Place
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 LONGEST = 255
 WATCHERS = frozenset({"admin", "operator"})
 """Roles that also see what is no tenant's: refusals of unauthenticated callers, forgeries."""
@@ -75,16 +76,17 @@ def entry_of(arrival: Arrival, arrived_at: int) -> Entry:
 
 def index_of(raw: Raw, fact: Fact | None) -> Index:
     """What a message is found by; of one that is not believed only what its outside claims."""
-    told = raw.attributes
-    outside: dict[str, Any] = {
-        "topic": raw.topic.value,
-        "type": _clean(told.get("ce_type", "")),
-        "source": _clean(told.get("ce_source", "")),
-        "cause": _optional(told.get("ce_cause")),
-        "stated_at": _stated(told.get("ce_time", "")),
-        "traceparent": _optional(told.get("traceparent")),
-    }
-    return Index(**outside, **(_inside(fact) if fact is not None else {}))
+    told = raw.attributes.get
+    inside = _inside(fact) if fact is not None else {}
+    return Index(
+        topic=str(raw.topic),  # what a member's `value` tells in a tenth of the time
+        type=_clean(told("ce_type", "")),
+        source=_clean(told("ce_source", "")),
+        cause=_optional(told("ce_cause")),
+        stated_at=_stated(told("ce_time", "")),
+        traceparent=_optional(told("traceparent")),
+        **inside,
+    )
 
 
 def index_again(entry: Entry) -> Index:
@@ -145,7 +147,7 @@ def place_of(cursor: str) -> Place:
 
 def micros(moment: datetime) -> int:
     """Whole microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment_of(microseconds: int) -> datetime:
@@ -157,8 +159,8 @@ def _inside(fact: Fact) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if isinstance(fact, TaskFact):
         task = fact.task
-        told = {"kind": task.kind.value, "server": task.server, "tool": task.tool}
-        told |= _who(task.principal) | _course(fact)
+        told = _course(fact) | _who(task.principal)
+        told["kind"], told["server"], told["tool"] = str(task.kind), task.server, task.tool
     elif isinstance(fact, StateChanged):
         told = _who(fact.by)
     elif isinstance(fact, UpstreamChanged):
@@ -181,11 +183,9 @@ def _who(principal: Principal) -> dict[str, Any]:
 
 def _course(fact: TaskFact) -> dict[str, Any]:
     """What was decided, and how it ended."""
-    told: dict[str, Any] = {
-        "decision": DECISIONS.get(type(fact)),
-        "outcome": OUTCOMES.get(type(fact)),
-    }
-    if isinstance(fact, outcomes.TaskDenied | outcomes.TaskHeld):
+    kind = type(fact)
+    told: dict[str, Any] = {"decision": DECISIONS.get(kind), "outcome": OUTCOMES.get(kind)}
+    if isinstance(fact, (outcomes.TaskDenied, outcomes.TaskHeld)):
         told |= {"policy_version": fact.policy_version, "decision_id": fact.decision_id}
     elif isinstance(fact, outcomes.TaskApproved):
         told["policy_version"] = fact.approved_under
@@ -196,7 +196,7 @@ def _course(fact: TaskFact) -> dict[str, Any]:
         version, decision = claims.get("policy_version"), claims.get("decision_id")
         told["policy_version"] = version if isinstance(version, int) else None
         told["decision_id"] = decision if isinstance(decision, str) else None
-    if attempts := getattr(fact, "attempts", ()):
+    if attempts := vars(fact).get("attempts"):
         told["latency"] = sum(attempt.seconds for attempt in attempts)
     return told
 

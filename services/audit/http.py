@@ -147,7 +147,7 @@ def _time(asked: Mapping[str, str], name: str) -> int | None:
 
 def _summary(found: Found) -> dict[str, Any]:
     record, entry, index = found.record, found.entry, found.index
-    shown = asdict(index) | {
+    shown = index._asdict() | {
         "id": entry.event_id,
         "tenant": entry.tenant,
         "task": entry.subject,

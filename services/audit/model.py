@@ -1,13 +1,16 @@
 """The nouns of audit, beside those of `interlock.ledger`."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from interlock.ledger import Entry, Record
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
-    """What a record is found by. Nothing of it is proof: all follows from the kept bytes."""
+class Index(NamedTuple):
+    """What a record is found by. Nothing of it is proof: all follows from the kept bytes.
+
+    A tuple, as it is a part of a row, and made for each message.
+    """
 
     topic: str
     type: str

@@ -1,9 +1,8 @@
 """The ledger in a SQL database: chains, heads, checkpoints, and what records are found by."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from functools import lru_cache
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -25,16 +24,16 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     func,
-    insert,
     select,
     tuple_,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from interlock.errors import Refused, Unreadable
 from interlock.ledger import Checkpoint, Entry, Head, Origin, Record, link
 from interlock.storage.database import Database
-from interlock.storage.hot import Hot
+from interlock.storage.hot import Hot, InsertRows
 from interlock.storage.statements import insert_ignore
 from services.audit import decide, model
 from services.audit.model import Count, Found, Kept, Question
@@ -99,12 +98,12 @@ CHECKPOINTS = Table(
     Index("checkpoints_by_time", "time"),
 )
 R = RECORDS.c
-ENTRY = tuple(field.name for field in fields(Entry))
-INDEX = tuple(field.name for field in fields(model.Index))
-COLUMNS = ("shard", "seq", "previous", "hash", *ENTRY, *INDEX)
-_ENTRY_OF, _INDEX_OF = attrgetter(*ENTRY), attrgetter(*INDEX)
+ENTRY, INDEX = Entry._fields, model.Index._fields
+"""Columns behind those of the chain, in this order."""
 FEW = 64
 """Records that are appended sooner than a thread takes turns with the loop's for them."""
+RECENT = 2048
+"""Tasks whose shard is remembered: a task's records come soon one after another."""
 ARRIVAL = (R.arrived_at, R.shard, R.seq)
 
 # Each batch runs these; built anew they would cost as much as they do.
@@ -117,7 +116,7 @@ _LOCK = (
 _KNOWN = select(R.event_id).where(R.event_id.in_(bindparam("ids", expanding=True)))
 _HEAD = Hot(_HEADS.where(HEADS.c.shard == bindparam("of")))
 _HAS = Hot(select(R.event_id).where(R.event_id == bindparam("id")))
-_INSERT = Hot(insert(RECORDS))
+_INSERT = InsertRows(RECORDS)
 _MOVE = Hot(
     update(HEADS)
     .where(HEADS.c.shard == bindparam("of"))
@@ -159,15 +158,19 @@ class SqlLedger:
                 f"`INTERLOCK_AUDIT_SHARDS` to `{origin.shards}` instead of `{shards}`"
             )
         self._origin = origin
+        self._shard_of = lru_cache(RECENT)(origin.shard_of)
 
     async def append(self, kept: Sequence[Kept]) -> int:
         """Append each whose event is not there yet, all or none; how many were new."""
         shards: dict[int, dict[str, Kept]] = {}
         for one in kept:
-            shard = self.origin.shard_of(one.entry.tenant, one.entry.subject)
+            shard = self._shard_of(one.entry.tenant, one.entry.subject)
             shards.setdefault(shard, {}).setdefault(one.entry.event_id, one)
         how = self.database.quick if len(kept) <= FEW else self.database.run
-        return await how(lambda connection: _append(connection, shards))
+        try:
+            return await how(lambda connection: _append(connection, shards, look=False))
+        except IntegrityError:  # one is there already, which is rare: then each is looked for
+            return await how(lambda connection: _append(connection, shards, look=True))
 
     async def heads(self) -> list[Head]:
         """The ends of all shards, at one moment."""
@@ -228,10 +231,11 @@ class SqlLedger:
         )
 
 
-def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
+def _append(connection: Connection, shards: dict[int, dict[str, Kept]], *, look: bool) -> int:
     """Locks come first and in order: no two processes wait for each other, and what is known
-    cannot change any more once it was looked up."""
-    ids = [event_id for kept in shards.values() for event_id in kept]
+    cannot change any more once it was looked up. Without a `look`, what is there already is an
+    error of the whole."""
+    ids = [event_id for kept in shards.values() for event_id in kept] if look else []
     if connection.dialect.name == "sqlite":  # the transaction is alone in the file
         heads = [
             head for shard in sorted(shards) for head in _HEAD.found(connection, {"of": shard})
@@ -239,27 +243,26 @@ def _append(connection: Connection, shards: dict[int, dict[str, Kept]]) -> int:
         known = {one for event_id in ids for (one,) in _HAS.found(connection, {"id": event_id})}
     else:
         heads = [tuple(row) for row in connection.execute(_LOCK, {"shards": list(shards)})]
-        known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
-    rows: list[dict[str, Any]] = []
+        known = set(connection.execute(_KNOWN, {"ids": ids}).scalars()) if look else set()
+    rows: list[tuple[Any, ...]] = []
     moved: list[dict[str, Any]] = []
     for shard, seq, hash_ in heads:
         new = [one for event_id, one in shards[shard].items() if event_id not in known]
         end = _chained(rows, Head(shard, seq, hash_), new)
         if new:
             moved.append({"of": shard, "to": end.seq, "by": end.hash})
-    _INSERT.run(connection, rows)
+    _INSERT(connection, rows)
     _MOVE.run(connection, moved)
     return len(rows)
 
 
-def _chained(rows: list[dict[str, Any]], head: Head, new: Sequence[Kept]) -> Head:
+def _chained(rows: list[tuple[Any, ...]], head: Head, new: Sequence[Kept]) -> Head:
     """Add the rows of `new` behind `head`; the head that they leave."""
     shard, seq, previous = head.shard, head.seq, head.hash
     for one in new:
         seq += 1
         hash_ = link(previous, shard, seq, one.entry)
-        kept = (*_ENTRY_OF(one.entry), *_INDEX_OF(one.index))
-        rows.append(dict(zip(COLUMNS, (shard, seq, previous, hash_, *kept), strict=True)))
+        rows.append((shard, seq, previous, hash_, *one.entry, *one.index))
         previous = hash_
     return Head(shard, seq, previous)
 
@@ -281,7 +284,7 @@ def _where(question: Question) -> list[ColumnElement[bool]]:
 
 def misled(row: RowMapping) -> str | None:
     """Whether the columns that are searched say what the record says."""
-    entry = Entry(**{name: row[name] for name in ENTRY})
+    entry = Entry(*(row[name] for name in ENTRY))
     try:
         index = decide.index_again(entry)
     except (Unreadable, ValueError):
@@ -292,6 +295,6 @@ def misled(row: RowMapping) -> str | None:
 
 def _row(row: Row[Any]) -> Found:
     said = row._mapping
-    entry = Entry(**{name: said[name] for name in ENTRY})
-    index = model.Index(**{name: said[name] for name in INDEX})
+    entry = Entry(*(said[name] for name in ENTRY))
+    index = model.Index(*(said[name] for name in INDEX))
     return Found(Record(row.shard, row.seq, row.previous, row.hash, entry), entry, index)

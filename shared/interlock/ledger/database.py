@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from sqlalchemy import Connection, RowMapping, inspect, text
 
@@ -97,5 +97,5 @@ def _ends(connection: Connection) -> tuple[list[str], dict[int, Head]]:
 
 
 def _record(row: RowMapping) -> Record:
-    entry: dict[str, Any] = {name: row[name] for name in Entry.__dataclass_fields__}
-    return Record(row["shard"], row["seq"], row["previous"], row["hash"], Entry(**entry))
+    entry = Entry(*(row[name] for name in Entry._fields))
+    return Record(row["shard"], row["seq"], row["previous"], row["hash"], entry)

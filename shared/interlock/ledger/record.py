@@ -5,9 +5,10 @@ and the message's bytes as they were received: nothing is parsed and written aga
 be checked by any program, for as long as SHA-256 stands.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from interlock.bus.envelope import Raw
 from interlock.errors import Unreadable
@@ -33,9 +34,8 @@ class Origin:
         return int.from_bytes(sha256(_lined([tenant, subject])).digest()[:8]) % self.shards
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is kept of a message."""
+class Entry(NamedTuple):
+    """What is kept of a message. A tuple, as it is a part of a row, and made for each message."""
 
     event_id: str
     """The message's own id if it is believed; otherwise one that follows from its bytes, so that a
@@ -66,24 +66,16 @@ class Record:
 
 def link(previous: bytes, shard: int, seq: int, entry: Entry) -> bytes:
     """The hash of `entry` in its place."""
-    fields = [
-        str(shard),
-        str(seq),
-        entry.event_id,
-        entry.tenant,
-        entry.subject,
-        str(entry.arrived_at),
-        entry.fault,
-        entry.reason,
-    ]
-    return sha256(b"%b%b%d:%b" % (previous, _lined(fields), len(entry.kept), entry.kept)).digest()
+    event_id, tenant, subject, arrived_at, kept, fault, reason = entry
+    fields = (str(shard), str(seq), event_id, tenant, subject, str(arrived_at), fault, reason)
+    return sha256(b"%b%b%d:%b" % (previous, _lined(fields), len(kept), kept)).digest()
 
 
 def keep(raw: Raw) -> bytes:
     """The message, whole, `mac` included: length-prefixed topic, attributes by name, body."""
     texts: list[str] = [raw.topic]
-    for name in sorted(raw.attributes):
-        texts += name, raw.attributes[name]
+    for named in sorted(raw.attributes.items()):
+        texts += named
     return b"%b%d:%b" % (_lined(texts), len(raw.body), raw.body)
 
 
@@ -106,9 +98,8 @@ def parts(kept: bytes) -> tuple[str, Mapping[str, str], bytes]:
     return topic, attributes, found[-1]
 
 
-def _lined(texts: Iterable[str]) -> bytes:
+def _lined(texts: Sequence[str]) -> bytes:
     """Each text after its length in bytes, so that no two lists share an encoding."""
-    texts = list(texts)
     line = "".join([f"{len(text)}:{text}" for text in texts])
     if line.isascii():
         return line.encode()

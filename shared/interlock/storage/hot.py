@@ -6,11 +6,11 @@ where a round trip outweighs all that, SQLAlchemy executes it as ever.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.sql.expression import Executable, TableClause
 
 from interlock.storage.faults import driver_of, raised
@@ -78,6 +78,30 @@ class InsertNew:
         return answers
 
 
+class InsertRows:
+    """Inserts whole rows: tuples in the order of the table's columns, whose types must be plain.
+
+    A row with thirty columns is made, named and picked apart for less than SQLite needs for it.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._statement = table.insert()
+        self._names = tuple(table.c.keys())
+        self._compiled: _Compiled | None = None
+
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """All of them."""
+        if not rows:
+            return
+        if connection.dialect.name != "sqlite":
+            named = [dict(zip(self._names, row, strict=True)) for row in rows]
+            connection.execute(self._statement, named)
+            return
+        if self._compiled is None:
+            self._compiled = _Compiled(self._statement, connection, dict.fromkeys(self._names))
+        self._compiled.run_many(connection, rows)
+
+
 class _Compiled:
     """A statement in SQLite's words."""
 
@@ -116,7 +140,11 @@ class _Compiled:
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """For all rows."""
+        self.run_many(connection, map(self.values, rows))
+
+    def run_many(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """The same for parameters that are in their order and of the driver's types."""
         try:
-            driver_of(connection).executemany(self.sql, map(self.values, rows))
+            driver_of(connection).executemany(self.sql, rows)
         except sqlite3.Error as error:
             raise raised(self.sql, error) from error

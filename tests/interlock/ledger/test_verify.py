@@ -56,7 +56,7 @@ def test_an_edited_record_is_found(
     ledger: Ledger, anchored: bool, change: dict[str, object]
 ) -> None:
     victim = ledger.records[5]
-    forged = replace(opened(victim), **change)  # type: ignore[arg-type]  # names and values are above
+    forged = opened(victim)._replace(**change)  # type: ignore[arg-type]  # names and values are above
     ledger.records[5] = replace(victim, entry=forged)
     report = ledger.verified(anchored=anchored)
     assert "edited" in faults(report)
@@ -68,7 +68,7 @@ def test_an_edited_record_is_found(
 def test_an_edited_record_with_a_new_hash_breaks_the_chain(ledger: Ledger, anchored: bool) -> None:
     anew = ledger.records[0]
     copy = Ledger(ledger.folder)
-    copy.append([replace(opened(anew), reason="edited")])
+    copy.append([opened(anew)._replace(reason="edited")])
     ledger.records[0] = copy.records[0]
     assert faults(ledger.verified(anchored=anchored)) == {"unchained"}
 
@@ -97,7 +97,7 @@ def test_records_that_changed_places_are_found(ledger: Ledger, anchored: bool) -
 @ANCHORED
 def test_a_chain_made_anew_contradicts_its_checkpoints(ledger: Ledger, anchored: bool) -> None:
     records = ledger.records
-    records[0] = replace(records[0], entry=replace(opened(records[0]), reason="edited"))
+    records[0] = replace(records[0], entry=opened(records[0])._replace(reason="edited"))
     ledger.rechain(records)
     assert "rewritten" in faults(ledger.verified(anchored=anchored))
 
@@ -149,7 +149,7 @@ def test_a_forged_newest_checkpoint_is_found(ledger: Ledger) -> None:
 
 def test_checkpoints_that_contradict_each_other_are_found(ledger: Ledger) -> None:
     genuine = list(ledger.records)
-    ledger.rechain([replace(one, entry=replace(opened(one), reason="x")) for one in genuine])
+    ledger.rechain([replace(one, entry=opened(one)._replace(reason="x")) for one in genuine])
     ledger.checkpoint(8)
     ledger.records = genuine
     ledger.statements.reverse()
@@ -176,7 +176,7 @@ def test_later_checkpoints_of_the_anchor_say_nothing_of_an_earlier_export(
 
 @ANCHORED
 def test_an_event_that_is_there_twice_is_found(ledger: Ledger, anchored: bool) -> None:
-    ledger.append([replace(opened(ledger.records[3]), arrived_at=1)])
+    ledger.append([opened(ledger.records[3])._replace(arrived_at=1)])
     assert "duplicate" in faults(ledger.verified(anchored=anchored))
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from interlock.storage import Database
-from interlock.storage.hot import Hot, InsertNew
+from interlock.storage.hot import Hot, InsertNew, InsertRows
 from tests.interlock.storage.tables import PEOPLE
 
 NAME = PEOPLE.c.name
@@ -45,3 +45,14 @@ async def test_a_broken_rule_is_the_same_error_everywhere(database: Database) ->
         await database.quick(lambda c: ADD.run(c, [{"name": "ada"}]))
     with pytest.raises(IntegrityError):
         await database.quick(lambda c: ADD.changed(c, [{"name": "ada"}]))
+
+
+async def test_whole_rows_are_inserted_as_they_are_or_not_at_all(database: Database) -> None:
+    insert = InsertRows(PEOPLE)
+    bob, eve, dan = [(name, None, 7, None, None) for name in ("bob", "eve", "dan")]
+    await database.quick(lambda c: insert(c, [bob, eve]))
+    await database.quick(lambda c: insert(c, []))
+    assert await database.read(lambda c: FIND.found(c, {"of": "eve"})) == [("eve", 7)]
+    with pytest.raises(IntegrityError):
+        await database.quick(lambda c: insert(c, [dan, bob]))
+    assert await database.read(lambda c: FIND.found(c, {"of": "dan"})) == []

@@ -91,7 +91,7 @@ async def test_an_append_that_fails_leaves_nothing(ledger: SqlLedger) -> None:
         if ledger.origin.shard_of("acme", (other := f"task-{n}"))
         != ledger.origin.shard_of("acme", one.entry.subject)
     )
-    twice = Kept(replace(one.entry, subject=homeless), one.index)
+    twice = Kept(one.entry._replace(subject=homeless), one.index)
     with pytest.raises(IntegrityError):
         await ledger.append([one, twice, *rest])
     assert await chains(ledger) == 0
