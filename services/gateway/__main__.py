@@ -95,7 +95,7 @@ async def parts(
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
     listen = Listen(changes, subscriptions, TaskNews(own, waiters))
-    lists = Lists(tasks.visible, shelves)
+    lists = Lists(tasks.visible, shelves, settings.list_page)
     sticky = _sticky(settings, sessions, inputs, subscriptions)
     features, others = Features(calls), (listen, Remembering(sticky))
     serving = protocol(features, own, lists, others, version("interlock"))

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     """A session that nothing was heard of for so long is over."""
     sessions_per_principal: int = Field(default=100, gt=0)
     """That are open at the same time."""
+    list_page: int = Field(default=1000, gt=0)
+    """How many tools, resources or prompts one page of an MCP list shows at the most: many clients
+    read no second one."""
     challenge_scopes: tuple[str, ...] = ()
     """What an MCP client without a token is told to ask its issuer for; without any, it asks for
     what its issuer gives by itself."""

@@ -17,9 +17,11 @@ from typing import Any
 import aiohttp
 
 from tests.bench.governed import META, VERSION, prepare, quantile
+from tests.bench.yardstick import yardstick
 from tests.components.suite import Suite, suite, upstream
 
 STREAMS = 1000
+KINDS = ("tools", "resources", "prompts")
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
 
@@ -29,42 +31,63 @@ def headers(key: str, method: str) -> Mapping[str, str]:
     return {**ACCEPT, **given, "Mcp-Method": method}
 
 
-async def pages(session: aiohttp.ClientSession, url: str, key: str) -> tuple[int, list[float]]:
-    """How many tools there are, and the seconds of each page of their list."""
+async def pages(
+    session: aiohttp.ClientSession, url: str, key: str, kind: str
+) -> tuple[int, list[tuple[float, int]]]:
+    """How many there are, and the seconds and bytes of each page of their list."""
     found, took = 0, []
     cursor: dict[str, str] = {}
     while True:
         params = {**cursor, "_meta": META}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
+        body = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}/list", "params": params}
         began = time.perf_counter()
-        given = headers(key, "tools/list")
+        given = headers(key, f"{kind}/list")
         async with session.post(url, data=json.dumps(body), headers=given) as answer:
             text = await answer.read()
-        took.append(time.perf_counter() - began)
+        took.append((time.perf_counter() - began, len(text)))
         result = json.loads(text)["result"]
-        found += len(result["tools"])
+        found += len(result[kind])
         if "nextCursor" not in result:
             return found, took
         cursor = {"cursor": result["nextCursor"]}
 
 
-async def lists(running: Suite, key: str, times: int) -> dict[str, Any]:
-    """A catalogue of a thousand tools, listed again and again."""
+async def plain(session: aiohttp.ClientSession, url: str, key: str, size: int) -> float:
+    """Seconds of the same request, answered with as many bytes by who does nothing for it."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "-", "params": {"_meta": META}})
+    began = time.perf_counter()
+    async with session.post(f"{url}/{size}", data=body, headers=headers(key, "-")) as answer:
+        await answer.read()
+    return time.perf_counter() - began
+
+
+async def lists(running: Suite, floor: str, key: str, kind: str, times: int) -> dict[str, Any]:
+    """A catalogue of a thousand, listed again and again, beside an answer of the same bytes."""
     async with aiohttp.ClientSession() as session:
         url = f"{running.url}/mcp"
-        found, cold = await pages(session, url, key)
-        before = sum(running.cpu().values())
-        warm = [await pages(session, url, key) for _ in range(times)]
-        cpu = sum(running.cpu().values()) - before
-    whole = [sum(took) for _, took in warm]
-    page = [one for _, took in warm for one in took]
+        found, cold = await pages(session, url, key, kind)
+        warm, bare, cpu = [], [], 0.0
+        for _ in range(times):
+            before = sum(running.cpu().values())
+            warm.append((await pages(session, url, key, kind))[1])
+            cpu += sum(running.cpu().values()) - before
+            bare.append([await plain(session, floor, key, size) for _, size in warm[-1]])
+    first, least = quantile([one[0][0] for one in warm], 0.5), quantile([b[0] for b in bare], 0.5)
+    whole = quantile([sum(took for took, _ in one) for one in warm], 0.5)
+    whole_least = quantile([sum(one) for one in bare], 0.5)
     return {
-        "tools": found,
-        "tools_list_first_ms": round(cold[0] * 1e3, 2),
-        "tools_list_page_ms_p50": round(quantile(page, 0.5) * 1e3, 2),
-        "tools_list_page_ms_p99": round(quantile(page, 0.99) * 1e3, 2),
-        "tools_list_page_cpu_ms": round(cpu / len(page) * 1e3, 2),
-        "tools_list_all_pages_ms_p50": round(quantile(whole, 0.5) * 1e3, 2),
+        "listed": found,
+        "pages": len(cold),
+        "kb": sum(size for _, size in cold) // 1024,
+        "cold_ms": round(cold[0][0] * 1e3, 2),
+        "first_page_ms_p50": round(first * 1e3, 2),
+        "first_page_floor_ms_p50": round(least * 1e3, 2),
+        "first_page_times_floor": round(first / least, 2),
+        "whole_ms_p50": round(whole * 1e3, 2),
+        "whole_ms_p99": round(quantile([sum(t for t, _ in one) for one in warm], 0.99) * 1e3, 2),
+        "whole_floor_ms_p50": round(whole_least * 1e3, 2),
+        "whole_times_floor": round(whole / whole_least, 2),
+        "whole_cpu_ms": round(cpu / times * 1e3, 2),
     }
 
 
@@ -114,11 +137,14 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         upstream("interlock.samples.echo") as echo,
         upstream("tests.bench.wide") as wide,
+        upstream("tests.bench.floor") as floor,
         suite(Path(folder) / "data") as running,
     ):
         key = prepare(running, echo)
         register_wide(running, wide)
-        told = asyncio.run(lists(running, key, chosen.lists))
+        told: dict[str, Any] = {"yardstick": yardstick()}
+        for kind in KINDS:
+            told[f"{kind}/list"] = asyncio.run(lists(running, floor, key, kind, chosen.lists))
         told |= asyncio.run(streams(running, key))
     sys.stdout.write(json.dumps(told, indent=2) + "\n")
 

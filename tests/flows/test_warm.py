@@ -58,10 +58,10 @@ async def test_a_warm_request_looks_up_no_catalogue_and_no_key_over_the_network(
     async with aiohttp.ClientSession() as session:
         caller = Caller(session, f"{running.url}/mcp", "echo__echo", key)
         await caller.call()
-        await pages(session, f"{running.url}/mcp", key)
+        await pages(session, f"{running.url}/mcp", key, "tools")
         async with counted(running.redis_url) as listing:
             for _ in range(50):
-                await pages(session, f"{running.url}/mcp", key)
+                await pages(session, f"{running.url}/mcp", key, "tools")
         async with counted(running.redis_url) as calling:
             for _ in range(50):
                 await caller.call()

@@ -19,7 +19,7 @@ from services.gateway.handlers.features import Features
 from services.gateway.handlers.listener import Listener
 from services.gateway.http.exchange import Exchange
 from services.gateway.http.lists import METHODS, Lists
-from services.gateway.http.plain import RawHeaders, is_plain, is_plain_call, is_plain_older
+from services.gateway.http.plain import is_older, is_plain, is_plain_call, is_plain_older
 from services.gateway.http.replying import Replying
 from services.gateway.http.stream import disconnected
 
@@ -39,7 +39,7 @@ class Lean:
         self, exchange: Exchange, request: Request, receive: Receive, send: Send
     ) -> bool:
         headers = request.scope["headers"]
-        if await self._list(exchange, headers, send):
+        if await self._list(exchange, request, send):
             return True
         modern = is_plain_call(exchange, headers)
         if not modern and not is_plain_older(exchange, request.headers):
@@ -59,18 +59,19 @@ class Lean:
             await reply.end(running)
         return True
 
-    async def _list(self, exchange: Exchange, headers: RawHeaders, send: Send) -> bool:
+    async def _list(self, exchange: Exchange, request: Request, send: Send) -> bool:
         """A page of a list."""
         message, method = exchange.message, exchange.message.get("method")
         if not isinstance(method, str) or method not in METHODS:
             return False
-        if not is_plain(message, headers, {"cursor", "_meta"}):
+        modern = is_plain(message, request.scope["headers"], {"cursor", "_meta"})
+        if not modern and not is_older(message, request.headers):
             return False
-        cursor = message["params"].get("cursor")
+        cursor = message.get("params", {}).get("cursor")
         if not isinstance(cursor, str | None):
             return False
         page = self.lists.page(exchange.caller, exchange.front, method, cursor)
-        await Replying(message, send, modern=True).tell(page.result(modern=True))
+        await Replying(message, send, modern=modern).tell(page.result(modern=modern))
         return True
 
     def _answer(self, exchange: Exchange, reply: Replying) -> Coroutine[Any, Any, str]:

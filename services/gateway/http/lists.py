@@ -5,6 +5,7 @@ A cursor is the last name that was shown, so it means the same everywhere.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,7 +29,9 @@ SHELVES: Mapping[str, tuple[Shelf, str, str]] = {
 }
 """By method: the shelf, and what MCP calls it and what names one on it."""
 METHODS = frozenset({TOOLS, *SHELVES})
-PAGE = 200
+PAGE_BYTES = 900_000
+"""From there on a page ends: clients of the SDK take 1 MiB at once on a stream, and that is how
+those of 2025-11-25 may get it."""
 FRESH_MS = 5_000
 """How long a client may take a list for the newest."""
 KEPT, ENTRIES_KEPT = 4096, 50_000
@@ -61,7 +64,7 @@ class _Listing(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Up to 200 of a list, in the order of its names."""
+    """Part of a list, in the order of its names."""
 
     member: str
     """What the result calls them."""
@@ -82,9 +85,11 @@ class Page(NamedTuple):
 class Lists:
     """All lists of this replica's callers."""
 
-    def __init__(self, visible: Visible, shelves: Shelves) -> None:
+    def __init__(self, visible: Visible, shelves: Shelves, page: int) -> None:
+        """`page`: how many are on one at the most."""
         self._visible = visible
         self._shelves = shelves
+        self._page = page
         self._listings: dict[tuple[Any, ...], _Listing] = {}
         self._texts: dict[tuple[str, str, str], bytes] = {}
         self.answers: Mapping[str, Callable[[Context], Any]] = dict.fromkeys(METHODS, self.answer)
@@ -102,7 +107,7 @@ class Lists:
         """What the caller may use, or ask for."""
         listing = self._listing(caller, front, method)
         at = 0 if cursor is None else bisect_right(listing.names, cursor)
-        end = at + PAGE
+        end = at + self._fitting(listing.texts[at : at + self._page])
         member = "tools" if method == TOOLS else SHELVES[method][1]
         more = listing.names[end - 1] if end < len(listing.names) else None
         return Page(member, listing.texts[at:end], more)
@@ -127,6 +132,12 @@ class Lists:
     def _made(self, whole: Sequence[Any], entries: Iterable[_Entry]) -> _Listing:
         ordered = sorted(entries, key=lambda one: one.name)
         return _Listing(whole, [one.name for one in ordered], [self._text(one) for one in ordered])
+
+    @staticmethod
+    def _fitting(texts: Sequence[bytes]) -> int:
+        """How many of them a page takes; of what is there one at the least."""
+        sizes = [*accumulate(map(len, texts))]
+        return max(bisect_right(sizes, PAGE_BYTES), min(1, len(texts)))
 
     def _text(self, one: _Entry) -> bytes:
         """The definition as the upstream has it, fields unknown to us too, under its name here."""

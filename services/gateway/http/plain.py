@@ -48,10 +48,17 @@ def is_plain(
 
 def is_plain_older(exchange: Exchange, headers: Headers) -> bool:
     """A request of the handshake era that becomes a task."""
-    message = exchange.message
     if exchange.wanted is None and exchange.feature is None:
         return False
-    version, meta = headers.get("mcp-protocol-version"), message["params"].get("_meta", {})
+    return is_older(exchange.message, headers)
+
+
+def is_older(message: Mapping[str, Any], headers: Headers) -> bool:
+    """A request of the handshake era in which all is where it belongs."""
+    params = message.get("params", {})
+    if not isinstance(params, dict):
+        return False
+    version, meta = headers.get("mcp-protocol-version"), params.get("_meta", {})
     return (
         (version is None or version in HANDSHAKE_PROTOCOL_VERSIONS)
         and message.get("jsonrpc") == "2.0"

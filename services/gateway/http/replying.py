@@ -25,7 +25,7 @@ class Replying:
     """
 
     def __init__(self, message: Mapping[str, Any], send: Send, *, modern: bool) -> None:
-        meta = message["params"].get("_meta") or {}
+        meta = message.get("params", {}).get("_meta") or {}
         self.token = meta.get("progressToken")
         self.modern = modern
         self._id = orjson.dumps(message["id"])

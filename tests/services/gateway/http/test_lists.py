@@ -8,8 +8,9 @@ import pytest
 
 from interlock.contracts.access import PermissionRecord, PolicySetRecord
 from interlock.state import CATALOGUE, POLICY
-from tests.services.gateway.build import Gateway, server, tool
-from tests.services.gateway.http.raw import headers, message, post
+from services.gateway.settings import Settings
+from tests.services.gateway.build import Gateway, World, server, tool
+from tests.services.gateway.http.raw import ACCEPT, headers, message, post
 from tests.services.gateway.http.test_features import offering
 
 METHODS = {
@@ -90,9 +91,50 @@ async def test_a_list_follows_the_catalogue_and_each_callers_permissions(gateway
         assert names(await listed(other)) == ["crm__find"]
 
 
-async def test_a_cursor_is_a_name_and_holds_when_what_it_names_is_gone(gateway: Gateway) -> None:
-    gateway.state.publish(CATALOGUE, "acme", "crm", server("crm", "acme", *reversed(TOOLS)))
+@pytest.mark.parametrize("path", ["/mcp", "/servers/crm/mcp"])
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_older_client_is_listed_the_same_in_one_answer(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    gateway.state.publish(CATALOGUE, "acme", "crm", offering())
+    body = {"jsonrpc": "2.0", "id": "one", "method": method}
     async with gateway.client() as client:
+        await gateway.host.reader.load()
+        newest = await listed(client, method, path)
+        older = ACCEPT | {"MCP-Protocol-Version": "2025-11-25"}
+        told = await client.post(path, json=body, headers=older)
+        by_the_sdk = await client.post(path, json=body, headers=older | {"Accept": "*/*"})
+    assert told.headers["content-type"] == "application/json"
+    assert told.json()["id"] == "one"
+    assert told.json()["result"] == {METHODS[method]: newest[METHODS[method]]}
+    assert json.loads(by_the_sdk.text.partition("data: ")[2]) == told.json()
+
+
+async def test_a_page_is_as_large_as_the_operator_says_and_as_clients_take(suite: World) -> None:
+    large = tool("large", "crm:read", schema={"type": "object", "description": "x" * 899_900})
+    tools = [*TOOLS, large, tool("last", "crm:read")]
+    suite.state.publish(CATALOGUE, "acme", "crm", server("crm", "acme", *tools))
+    async with suite.gateway() as gateway, gateway.client() as client:
+        found = await paged(client)
+    assert [len(one) for one in found] == [1, 451]
+    assert [one for page in found for one in page] == sorted(f"crm__{one.name}" for one in tools)
+    async with suite.gateway(Settings(list_page=300)) as gateway, gateway.client() as client:
+        assert [len(one) for one in await paged(client)] == [1, 300, 151]
+
+
+async def paged(client: httpx2.AsyncClient) -> list[list[str]]:
+    """The names on each page of the list of tools."""
+    page = await listed(client)
+    found = [names(page)]
+    while "nextCursor" in page:
+        page = await listed(client, cursor=page["nextCursor"])
+        found.append(names(page))
+    return found
+
+
+async def test_a_cursor_is_a_name_and_holds_when_what_it_names_is_gone(suite: World) -> None:
+    suite.state.publish(CATALOGUE, "acme", "crm", server("crm", "acme", *reversed(TOOLS)))
+    async with suite.gateway(Settings(list_page=200)) as gateway, gateway.client() as client:
         await gateway.host.reader.load()
         first = await listed(client)
         assert first["nextCursor"] == names(first)[-1] == "crm__t199"
