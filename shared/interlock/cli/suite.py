@@ -49,8 +49,10 @@ def up(
 
         if separate or scale:
             from interlock.runtime.supervisor import scaled, supervise  # noqa: PLC0415 as above
+            from interlock.runtime.warm import warm  # noqa: PLC0415 as above
 
-            main.run_loop(supervise(settings, started, scaled(scale or ())))
+            wanted = scaled(scale or ())
+            main.run_loop(supervise(settings, started, wanted, warm()))
         else:
             from interlock.runtime.host import named  # noqa: PLC0415 as above
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,13 +13,14 @@ import aiohttp
 import structlog
 
 from interlock.contracts.topics import SERVICES
-from interlock.embedded import tie
-from interlock.errors import Refused
+from interlock.errors import Refused, Unavailable
 from interlock.identity.keys import load_keyring, load_trust
+from interlock.runtime.children import Forks, Interpreters, Process, Processes
 from interlock.runtime.front import fronted
 from interlock.runtime.main import CANNOT_START, bind, until_signal
 from interlock.runtime.planes import Planes, open_planes
 from interlock.runtime.settings import SuiteSettings
+from interlock.runtime.warm import Warm
 
 log = structlog.get_logger()
 FIRST_DELAY, LONGEST_DELAY, HEALTHY = 0.1, 10.0, 30.0
@@ -37,7 +37,6 @@ class Child:
 
     name: str
     port: int = 0
-    process: asyncio.subprocess.Process | None = None
     starts: int = 0
     ready: bool = False
     """It said so last time it was asked."""
@@ -51,6 +50,7 @@ class Supervisor:
     planes: Planes
     scale: Mapping[str, int] = field(default_factory=dict)
     """How many processes a service has, where it is not one."""
+    processes: Processes = field(default_factory=Interpreters)
     children: Sequence[Child] = ()
     hopeless: "asyncio.Future[str]" = field(default_factory=asyncio.Future)
     """Done when a service cannot start: its name. It said itself why."""
@@ -90,12 +90,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            process = await self._start(child)
-            try:
-                code = await process.wait()
-            finally:
-                child.ready, child.port = False, 0
-                await self._end(process)
+            code = await self._live(child)
             if code == CANNOT_START and child.starts == 1:
                 if not self.hopeless.done():
                     self.hopeless.set_result(child.name)
@@ -105,7 +100,20 @@ class Supervisor:
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY)
 
-    async def _start(self, child: Child) -> asyncio.subprocess.Process:
+    async def _live(self, child: Child) -> int | None:
+        """One life of it: the code with which it ended; None where it did not even begin."""
+        try:
+            process = await self._start(child)
+        except Unavailable as error:
+            log.warning("service.unborn", service=child.name, why=error.detail)
+            return None
+        try:
+            return await process.wait()
+        finally:
+            child.ready, child.port = False, 0
+            await self._end(process)
+
+    async def _start(self, child: Child) -> Process:
         child.port = self._free_port()
         child.starts += 1
         environment = os.environ | {
@@ -118,19 +126,16 @@ class Supervisor:
             "INTERLOCK_LOG_LEVEL": self.settings.log_level,
             "INTERLOCK_LOG_FORMAT": self.settings.log_format,
         }
-        tied = [tie.__file__, str(os.getpid()), sys.executable, "-m", f"services.{child.name}"]
-        child.process = await asyncio.create_subprocess_exec(
-            sys.executable, *tied, env=environment, start_new_session=True
-        )
-        log.info("service.spawned", service=child.name, pid=child.process.pid, port=child.port)
-        return child.process
+        process = await self.processes.start(child.name, environment)
+        log.info("service.spawned", service=child.name, pid=process.pid, port=child.port)
+        return process
 
     def _free_port(self) -> int:
         """One that no other child is about to listen on either."""
         taken = {child.port for child in self.children}
         return next(port for port in iter(free_port, None) if port not in taken)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: Process) -> None:
         with suppress(ProcessLookupError, TimeoutError):
             process.terminate()
             async with asyncio.timeout(self.settings.drain_seconds + 5):
@@ -180,7 +185,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def supervised(
-    settings: SuiteSettings, scale: Mapping[str, int]
+    settings: SuiteSettings, scale: Mapping[str, int], processes: Processes
 ) -> AsyncIterator[Supervisor]:
     """The broker, the processes of each service, and the edge on the suite's own port."""
     async with AsyncExitStack() as stack:
@@ -189,7 +194,8 @@ async def supervised(
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         load_keyring(settings.keys_folder, create=settings.embedded)
         load_trust(settings.keys_folder, create=SERVICES if settings.embedded else ())
-        supervisor = Supervisor(settings, await open_planes(settings, stack), scale)
+        stack.push_async_callback(processes.close)
+        supervisor = Supervisor(settings, await open_planes(settings, stack), scale, processes)
         await stack.enter_async_context(fronted(supervisor.places, door, settings.drain_seconds))
         work = asyncio.create_task(supervisor.run())
         stack.push_async_callback(_stop, work)  # first: the services end their streams
@@ -203,10 +209,17 @@ async def _stop(work: "asyncio.Task[None]") -> None:
 
 
 async def supervise(
-    settings: SuiteSettings, started: Callable[[], None], scale: Mapping[str, int]
+    settings: SuiteSettings,
+    started: Callable[[], None],
+    scale: Mapping[str, int],
+    warm: Warm | None = None,
 ) -> None:
-    """Until SIGTERM or SIGINT. `Refused` where a service cannot start."""
-    async with until_signal() as stop, supervised(settings, scale) as supervisor:
+    """Until SIGTERM or SIGINT. `Refused` where a service cannot start.
+
+    Without a `warm` process to fork them, each service's process imports for itself.
+    """
+    processes = Interpreters() if warm is None else Forks(warm)
+    async with until_signal() as stop, supervised(settings, scale, processes) as supervisor:
         stopped = asyncio.ensure_future(stop.wait())
         ready = asyncio.ensure_future(supervisor.ready())
         ends: set[asyncio.Future[Any]] = {stopped, supervisor.hopeless}

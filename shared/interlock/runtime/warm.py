@@ -1,0 +1,169 @@
+"""A process that has imported what services need, and forks those that are asked for.
+
+A fork starts in a few milliseconds, on pages that all share; an interpreter of its own imports for
+seconds. Nothing else exists here that a fork could inherit: no thread, loop, connection or key. A
+fork does what `python -m services.<name>` does, and dies with this process, as this one dies with
+its supervisor.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from interlock.contracts.topics import SERVICES
+from interlock.embedded.tie import die_with_parent
+from interlock.runtime.host import named
+from interlock.runtime.main import run
+
+
+@dataclass(frozen=True)
+class Warm:
+    """The process, as its supervisor knows it."""
+
+    pid: int
+    control: socket.socket
+    """What is to be forked is said here, and what became of it heard."""
+
+
+def warm(*modules: str) -> Warm | None:
+    """Import the services and `modules`, and fork the process that forks from now on.
+
+    To be called before there is anything else in this process. None where that cannot be safe, or
+    nothing would tie it to this process: elsewhere than on Linux, and where somebody has a thread.
+    """
+    if sys.platform != "linux":
+        return None
+    for service in SERVICES:
+        named(service)
+    for module in modules:
+        import_module(module)
+    gc.collect()
+    gc.freeze()  # the collector's marks would part the pages that all share
+    if len(os.listdir("/proc/self/task")) > 1:
+        return None
+    ours, theirs = socket.socketpair()
+    if pid := _fork():
+        theirs.close()
+        return Warm(pid, ours)
+    ours.close()
+    os.setsid()
+    with theirs, _children_heard() as heard:
+        wish = _serve(theirs, heard)
+    if wish is not None:
+        _become(wish["service"], wish["environment"])
+    sys.exit()
+
+
+@contextmanager
+def _children_heard() -> Iterator[int]:
+    """A descriptor that can be read when a child has ended. Nobody but the supervisor stops us:
+    a signal to all processes of the suite is for those that have something to finish."""
+    heard, told = os.pipe()
+    for end in (heard, told):
+        os.set_blocking(end, False)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(told)
+    try:
+        yield heard
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(heard)
+        os.close(told)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what came meanwhile works now
+
+
+def _serve(supervisor: socket.socket, heard: int) -> dict[str, Any] | None:
+    """In a fork: the wish that it is to fulfil. Here: None, once the supervisor has gone."""
+    living: set[int] = set()
+    unread = b""
+    while True:
+        ready, _, _ = select.select([supervisor.fileno(), heard], [], [])
+        if heard in ready:
+            os.read(heard, 4096)
+            for pid, code in _ended():
+                living.discard(pid)
+                _say(supervisor, {"pid": pid, "code": code})
+        if supervisor.fileno() in ready:
+            if not (chunk := supervisor.recv(1 << 16)):
+                return None
+            *lines, unread = (unread + chunk).split(b"\n")
+            for wish in map(json.loads, lines):
+                if not _fulfil(wish, supervisor, living):
+                    return dict(wish)
+
+
+def _fulfil(wish: Mapping[str, Any], supervisor: socket.socket, living: set[int]) -> bool:
+    """Signal a child, or make one; false in the one that was made."""
+    if "service" not in wish:
+        if wish["pid"] in living:  # and not waited for: its number is nobody else's
+            os.kill(wish["pid"], wish["signal"])
+    elif pid := _fork():
+        living.add(pid)
+        _say(supervisor, {"turn": wish["turn"], "pid": pid})
+    else:
+        return False
+    return True
+
+
+def _fork() -> int:
+    """As `os.fork`; the fork dies with this process."""
+    here = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != here:
+            sys.exit("the process that forked this one has ended")
+    return pid
+
+
+def _ended() -> Iterator[tuple[int, int]]:
+    """Children that have ended, with their codes as `subprocess` tells them."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)
+
+
+def _say(supervisor: socket.socket, what: Mapping[str, int]) -> None:
+    supervisor.sendall(json.dumps(what).encode() + b"\n")
+
+
+def _become(service: str, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    os.umask(0o077)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [f"services.{service}"]
+    show_as([sys.executable, "-m", *sys.argv])
+    run(named(service))
+
+
+def show_as(words: Sequence[str]) -> None:
+    """Have `ps` show these words as the command line of this process, as far as there is room."""
+    first, end = (int(field) for field in _stat()[47:49])
+    room = end - first
+    text = b"\0".join(os.fsencode(word) for word in words)[: room - 1]
+    ctypes.memmove(first, text.ljust(room, b"\0"), room)
+
+
+def _stat() -> Sequence[str]:
+    """The fields of proc(5)'s `stat`; the second, which may hold spaces, is left empty."""
+    before, _, after = Path("/proc/self/stat").read_text("utf-8").rpartition(")")
+    return [before.partition(" ")[0], "", *after.split()]
