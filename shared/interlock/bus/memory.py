@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from interlock.bus.envelope import Letter, Raw
@@ -195,8 +195,8 @@ class MemoryBus:
 
     def _delay(self, queue: _Queue, again: Again) -> None:
         failed = again.delivery
-        delivery = replace(
-            failed, attempts=failed.attempts + 1, history=(*failed.history, again.line)
+        delivery = failed._replace(
+            attempts=failed.attempts + 1, history=(*failed.history, again.line)
         )
         queue.delayed.append(delivery)
 

@@ -1,14 +1,12 @@
 """What a transport hands to a group's handlers, and what it is to do with each message after."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from interlock.bus.envelope import Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A message as a transport delivers it. `place` is the transport's own handle on it."""
 
     raw: Raw
@@ -21,16 +19,14 @@ class Delivery:
     """The last of them ended the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """Publish the effects and acknowledge, both or neither."""
 
     delivery: Delivery
     effects: Sequence[Raw] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Acknowledge, and deliver it to this group once more after `delay` seconds."""
 
     delivery: Delivery
@@ -39,8 +35,7 @@ class Again:
     """What joins its history."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(NamedTuple):
     """Acknowledge, and keep it as a dead letter; `effects` go out with that."""
 
     delivery: Delivery
@@ -50,11 +45,10 @@ class Parked:
     attempts: int
     """With the one that parked it."""
     traceback: str = ""
-    effects: Sequence[Raw] = field(default=())
+    effects: Sequence[Raw] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
+class Back(NamedTuple):
     """Do nothing: it stays delivered and comes again once our infrastructure is back."""
 
     delivery: Delivery

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from pydantic import ValidationError
@@ -33,13 +34,21 @@ def canonical(raw: Raw) -> bytes:
 
     Attributes are sorted by name; `mac` itself is left out.
     """
-    texts: list[str] = [raw.topic]
-    for name in sorted(raw.attributes.keys() - UNSIGNED):
-        texts += name, raw.attributes[name]
-    head = "".join([f"{len(text)}:{text}" for text in texts]).encode()
-    if not head.isascii():  # then characters are not bytes
-        head = b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, texts)])
-    return b"%b%d:%b" % (head, len(raw.body), raw.body)
+    topic, attributes, body = raw
+    told = [(name, attributes[name]) for name in _signed(tuple(attributes))]
+    head = f"{len(topic)}:{topic}"
+    head += "".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in told])
+    if head.isascii():
+        return b"%b%d:%b" % (head.encode(), len(body), body)
+    # Characters are not bytes, and it is bytes that are counted.
+    parts = [part.encode() for one in [(topic,), *told] for part in one] + [body]
+    return b"".join([b"%d:%b" % (len(part), part) for part in parts])
+
+
+@lru_cache(maxsize=256)
+def _signed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that the code covers, in its order; a process sees few sets of them."""
+    return tuple(sorted(set(names) - UNSIGNED))
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Keyring:
 
     keys: Mapping[str, bytes] = field(repr=False)
     known: Known = field(default_factory=Known, repr=False, compare=False)
-    """What was signed or proven with them in this process."""
+    """What was signed with them in this process."""
 
     def sign(self, data: bytes) -> str:
         """`<key id>:<hex>`"""
@@ -133,8 +142,6 @@ def opened(raw: Raw, keyring: Keyring) -> Envelope[Fact]:
     if envelope is None:
         believe(raw, keyring)
         envelope = read(raw)
-        if not TOPOLOGY[raw.topic].signed_by_sender:
-            keyring.known.add(code, envelope)
     return envelope
 
 

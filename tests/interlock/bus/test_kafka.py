@@ -362,7 +362,7 @@ async def test_a_message_that_is_too_large_is_refused_and_the_next_one_is_not(
     for size in (9 << 20, 11 << 20):  # the broker's limit, and the client's
         large = raw(authenticated())
         with pytest.raises(Refused, match="larger than the bus takes"):
-            await bus.publish([replace(large, body=bytes(size))])
+            await bus.publish([large._replace(body=bytes(size))])
     for n in range(4):
         await bus.publish([raw(authenticated(f"task-{n}"))])
     assert left(await bus.backlog("policy")) == 4

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, text
@@ -35,9 +34,9 @@ async def consuming(bus: MemoryBus, group: Group) -> AsyncIterator[None]:
 async def test_messages_of_the_bus_are_kept_believed_or_not(audit: Audit) -> None:
     bus = MemoryBus(build.KEYRING, build.noon)
     true = story()
-    forged = replace(true[3], body=true[3].body.replace(b"content", b"discontent"))
+    forged = true[3]._replace(body=true[3].body.replace(b"content", b"discontent"))
     newer = build.raw(build.started())
-    newer = replace(newer, attributes={**newer.attributes, "ce_type": "interlock.task.newer.v1"})
+    newer = newer._replace(attributes={**newer.attributes, "ce_type": "interlock.task.newer.v1"})
     async with consuming(bus, Group("audit", keep=audit.keep)):
         await bus.publish([forged, *true, newer])
         await bus.drain()

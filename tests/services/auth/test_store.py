@@ -35,7 +35,7 @@ RAW = Stamp("auth", KEYRING, Clock()).state(FACT, "event-1", None, None)
 
 
 def told(text: str) -> list[Raw]:
-    return [replace(RAW, body=text.encode())]
+    return [RAW._replace(body=text.encode())]
 
 
 def judged(message: str, ref: str | None = None, request: str = "a") -> Judged:

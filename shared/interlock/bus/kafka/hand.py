@@ -1,7 +1,7 @@
 """What a member holds of its partitions: what it read, where it stands, what may be deadly."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -83,7 +83,7 @@ def accused(delivery: Delivery, suspects: Suspects, max_attempts: int) -> Delive
     deaths = suspects.deaths if delivery.place.offset == suspects.first else HELD
     if deaths == HELD and delivery.attempts + 1 >= max_attempts:
         return delivery
-    return replace(delivery, attempts=delivery.attempts + deaths, killed=True)
+    return delivery._replace(attempts=delivery.attempts + deaths, killed=True)
 
 
 def spot(delivery: Delivery) -> TopicPartition:

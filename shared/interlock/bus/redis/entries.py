@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from interlock.bus.envelope import Letter, Raw
 from interlock.bus.outcome import Again, Delivery, Parked
@@ -17,6 +19,7 @@ from interlock.bus.redis.line import Command
 from interlock.bus.wire import letter_id
 from interlock.contracts.ids import EventId
 from interlock.contracts.topics import Topic, topics_of
+from interlock.lately import Lately
 
 DATA, MAC = b"data", b"mac"
 OURS = b"x_"
@@ -29,7 +32,7 @@ NAMES = {
 }
 Fields = list[bytes]
 """Name, value, name, value, …"""
-MOST = 512
+LEAST = 256
 LONGEST = 32_768
 """Bytes of a body; what is larger is read again."""
 
@@ -69,8 +72,7 @@ class Keys:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a delivery lies, and exactly what lies there."""
 
     key: str
@@ -92,9 +94,14 @@ def delivery(place: Place, topic: Topic, killed: int = 0) -> Delivery:
 
     Bytes that are no text are shown escaped; their code cannot match, so they are never believed.
     """
+    fields = place.fields
+    names = _as_published(tuple(fields[::2])) if not killed else None
+    if names is not None:
+        texts = [_text(value) for value in fields[1:-1:2]]
+        return Delivery(Raw(topic, dict(zip(names, texts, strict=True)), fields[-1]), place)
     attributes: dict[str, str] = {}
     ours: dict[bytes, bytes] = {}
-    body, fields = b"", place.fields
+    body = b""
     for at in range(0, len(fields), 2):
         name, value = fields[at], fields[at + 1]
         known = NAMES.get(name)
@@ -118,6 +125,14 @@ def delivery(place: Place, topic: Topic, killed: int = 0) -> Delivery:
     )
 
 
+@lru_cache(maxsize=256)
+def _as_published(names: tuple[bytes, ...]) -> tuple[str, ...] | None:
+    """The attributes' names, if the fields are such as `xadd` writes; a process sees few sets."""
+    *attributes, last = names or (b"",)
+    known = tuple(NAMES[name] for name in attributes if name in NAMES)
+    return known if last == DATA and len(known) == len(set(names)) - 1 == len(attributes) else None
+
+
 class Seen:
     """What entries of this process were read as lately: each group reads the same entry again.
 
@@ -125,7 +140,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._by_code: dict[bytes, tuple[Fields, Raw]] = {}
+        self._by_code: Lately[bytes, tuple[Fields, Raw]] = Lately(LEAST)
 
     def delivery(self, place: Place, topic: Topic) -> Delivery:
         """`delivery` of an entry that no process has ended on."""
@@ -139,8 +154,6 @@ class Seen:
         made = delivery(place, topic)
         if len(made.raw.attributes) * 2 + 2 == len(fields):  # nothing but the message
             self._by_code[code] = fields, made.raw
-            if len(self._by_code) > MOST:
-                del self._by_code[next(iter(self._by_code))]
         return made
 
 

@@ -3,8 +3,7 @@ in the next. With `appendfsync always` that shares fsyncs among callers, as well
 """
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 
@@ -16,10 +15,9 @@ class Lost(Unavailable):
     """The commands were sent, perhaps, and their answers will not come."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     packed: bytes
-    count: int
+    number: int
     answers: "asyncio.Future[list[Any]]"
 
 
@@ -66,7 +64,7 @@ class Pipe:
                 self._connected = True
             error = Lost
             await self._line.write(b"".join([one.packed for one in asked]))
-            answers = await self._line.answers(sum(one.count for one in asked))
+            answers = await self._line.answers(sum(one.number for one in asked))
         except Unavailable as why:
             self._connected = False
             await self._line.drop()
@@ -76,6 +74,6 @@ class Pipe:
             return
         at = 0
         for one in asked:
-            mine, at = answers[at : at + one.count], at + one.count
+            mine, at = answers[at : at + one.number], at + one.number
             if not one.answers.done():
                 one.answers.set_result(mine)

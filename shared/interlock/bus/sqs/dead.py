@@ -5,7 +5,6 @@ One reading at a time in this process. Two processes that read at once each see 
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from interlock.bus.envelope import Letter, Raw
 from interlock.bus.sqs import entries
@@ -74,7 +73,7 @@ class DeadLetters:
             body = await fetched(self._reach, claim)
         except Unreadable:
             return letter
-        return replace(letter, raw=Raw(letter.raw.topic, letter.raw.attributes, body))
+        return letter._replace(raw=Raw(letter.raw.topic, letter.raw.attributes, body))
 
     async def _take(
         self, group: str, letter_ids: Collection[EventId], send: bool

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -134,7 +133,7 @@ class Settling:
             body = await fetched(self._reach, receipt.kept.claim)
         except (Unreadable, Unavailable) as error:
             return self._verdicts.on(one, error)
-        return replace(one, raw=Raw(one.raw.topic, one.raw.attributes, body))
+        return one._replace(raw=Raw(one.raw.topic, one.raw.attributes, body))
 
     def _fitting(self, outcome: Outcome, error: TooLarge) -> Outcome:
         """Parked, if its effects are what no queue takes."""
