@@ -94,6 +94,7 @@ class Sticky:
                 f"the session listens to `{MOST_RESOURCES}` resources; unsubscribe from one",
                 code="too_many",
             )
+        await self.subscriptions.expect(wishes)
 
     async def unsubscribe(self, session: Session, uri: str) -> None:
         """It listens to that no longer."""

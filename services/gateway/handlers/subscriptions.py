@@ -1,8 +1,8 @@
 """Who is told when a resource changes: whoever asked for that, and may read it at that moment."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import orjson
@@ -22,6 +22,10 @@ from services.gateway.model import Front
 log = structlog.get_logger()
 MOST_OF_ONE = 100
 """Resources of one stream; the rest is not acknowledged."""
+HEARD_SECONDS = 3.0
+"""How long who subscribes waits for the upstream to be heard: as its own subscription would."""
+LOOK_SECONDS = 0.05
+"""Between two looks at whether it is."""
 Tell = Callable[[str], None]
 
 
@@ -31,6 +35,8 @@ class _Listening:
     wishes: Mapping[Wish, str]
     """And how the caller calls each."""
     tell: Tell
+    late: frozenset[Wish] = frozenset()
+    """Those of which no upstream was heard when the caller was promised to be told."""
 
 
 class Subscriptions:
@@ -84,16 +90,41 @@ class Subscriptions:
                 found[wish] = uri
         return found
 
-    @contextmanager
-    def listening(self, caller: Caller, wishes: Mapping[Wish, str], tell: Tell) -> Iterator[None]:
-        """`tell` is called with the caller's name for a resource that reads differently now."""
+    @asynccontextmanager
+    async def listening(
+        self, caller: Caller, wishes: Mapping[Wish, str], tell: Tell
+    ) -> AsyncIterator[None]:
+        """`tell` is called with the caller's name for a resource that reads differently now.
+
+        The block begins when all upstreams are heard, or after `HEARD_SECONDS`: what may have
+        changed from then on until they are is told of once.
+        """
         one = _Listening(caller, wishes, tell)
         self._listening.add(one)
         self._new.set()
         try:
+            one.late = await self._unheard(wishes.keys())
             yield
         finally:
             self._listening.discard(one)
+
+    async def expect(self, wishes: Collection[Wish]) -> None:
+        """Have upstreams heard of these, as for a stream that is to come."""
+        with suppress(Unavailable):  # then its stream makes up for it
+            await self._interest.renew(wishes)
+            await self._unheard(wishes)
+
+    async def _unheard(self, wishes: Collection[Wish]) -> frozenset[Wish]:
+        """Those of which no upstream is heard, not even after `HEARD_SECONDS`."""
+        clock, unheard = asyncio.get_running_loop().time, frozenset(wishes)
+        until = clock() + HEARD_SECONDS
+        while unheard:
+            with suppress(Unavailable):
+                unheard = await self._interest.unheard(unheard)
+            if not unheard or clock() >= until:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        return unheard
 
     async def renew(self) -> None:
         """Say what is wanted here, again and again, until cancelled."""
@@ -102,11 +133,21 @@ class Subscriptions:
             wishes = {wish for one in self._listening for wish in one.wishes}
             try:
                 await self._interest.renew(wishes)
+                await self._make_up()
             except Unavailable as error:
                 log.warning("subscriptions.not_renewed", why=error.detail)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LASTS / 3):
                     await self._new.wait()
+
+    async def _make_up(self) -> None:
+        """Who was promised to be told before an upstream was heard."""
+        late = {wish for one in self._listening for wish in one.late}
+        heard = late - await self._interest.unheard(late)
+        for one in list(self._listening):
+            for wish in one.late & heard:
+                one.tell(one.wishes[wish])
+            one.late -= heard
 
     async def hear(self) -> None:
         """Pass on what has changed, until cancelled; `Unavailable` while it cannot be heard."""

@@ -74,8 +74,8 @@ class Listen:
             exchange.caller, wishes, lambda uri: feed.tell(ResourceUpdated(uri))
         )
         try:
-            with listening, resources:
-                async with self._news.beside(ctx, exchange.caller) as beside:
+            with listening:
+                async with resources, self._news.beside(ctx, exchange.caller) as beside:
                     granted = params.model_copy(update={"notifications": honoured})
                     return await stream(beside, granted)
         except Refused as error:

@@ -3,7 +3,7 @@ server says unasked, which lists have changed and which of the resources it subs
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +75,8 @@ class _Stream(Response):
         """Tell the news until the session listens to something else; False if it has ended."""
         subscriptions, uris = self._made.sticky.subscriptions, self._session.resources
         wishes = await subscriptions.granted(self._caller, self._front, [*uris])
-        with ExitStack() as stack:
-            if wishes:
-                stack.enter_context(
-                    subscriptions.listening(self._caller, wishes, self._resource_updated)
-                )
+        listening = subscriptions.listening(self._caller, wishes, self._resource_updated)
+        async with listening:
             while self._session.resources == uris:
                 await self._tell(send)
                 if self._over or not await self._stands():

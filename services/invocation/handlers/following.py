@@ -45,8 +45,14 @@ class _Stream:
 
     uris: frozenset[str] = frozenset()
     unheard: frozenset[str] = frozenset()
-    """Of those, what may change before it opens, with nobody to hear it."""
+    """Of those, what may have changed with nobody to hear it when it opens."""
     opened: asyncio.Event = field(default_factory=asyncio.Event)
+    cannot_tell: bool = False
+
+    @property
+    def owed(self) -> frozenset[str]:
+        """What may have changed by now with nobody to hear it."""
+        return frozenset() if self.opened.is_set() else self.unheard
 
 
 class Following:
@@ -72,7 +78,10 @@ class Following:
         self._look = True
         self._said: set[UpstreamList] = set()
         self._updates = 0
-        self._wanted: frozenset[str] = frozenset()
+        self._wanted: frozenset[str] | None = None
+        self._owed: frozenset[str] = frozenset()
+        self._stream = _Stream()
+        self._opened: Callable[[], None] = lambda: None
         self._wants = asyncio.Event()
         self._news.set()
 
@@ -80,11 +89,21 @@ class Following:
     def upstream(self) -> Upstream:
         return self._record.tenant, self._record.name
 
-    def want(self, uris: frozenset[str]) -> None:
-        """These resources are listened to from now on, and no others."""
-        if uris != self._wanted:
-            self._wanted = uris
+    @property
+    def heard(self) -> frozenset[str]:
+        """The resources of which whatever the upstream says is heard; all, where it cannot tell."""
+        stream = self._stream
+        return stream.uris if stream.opened.is_set() or stream.cannot_tell else frozenset()
+
+    def want(self, uris: frozenset[str], opened: Callable[[], None]) -> None:
+        """These resources are listened to from now on, and no others; `opened` is called whenever
+        more of them are `heard`. What is wanted at first may have been so for long."""
+        self._opened = opened
+        if self._wanted is None:
+            self._owed = uris
+        if uris != (self._wanted or frozenset()):
             self._wants.set()
+        self._wanted = uris
 
     async def run(self) -> None:
         """Until cancelled; `LeaseOver` when it is somebody else's to do."""
@@ -96,16 +115,16 @@ class Following:
     async def _subscribe(self) -> None:
         """Listen to resources while somebody wants that; for a moment twice when that changes."""
         listening: list[asyncio.Task[None]] = []
-        stream = _Stream()
         try:
             while True:
                 await self._wants.wait()
                 self._wants.clear()
                 before, listening = listening, []
-                heard = stream.uris if stream.opened.is_set() else frozenset()
-                stream = _Stream(self._wanted, self._wanted - heard)
+                owed, self._owed = self._owed | self._stream.owed, frozenset()
+                wanted = self._wanted or frozenset()
+                stream = self._stream = _Stream(wanted, wanted & owed)
                 if stream.uris:
-                    told, over = partial(self._updated, stream), stream.opened.clear
+                    told, over = partial(self._updated, stream), partial(self._broken, stream)
                     listens = self._listen(Wanted(uris=stream.uris), told, over)
                     listening = [asyncio.create_task(listens)]
                     with suppress(TimeoutError):
@@ -116,8 +135,9 @@ class Following:
             await _ended(listening)
 
     def _updated(self, stream: _Stream, notice: Notice) -> None:
-        """Who subscribed while nobody heard the upstream, or while its stream was broken, is told
-        once that the resource may have changed: nothing repeats what was said before."""
+        """Where a stream was broken, or another process heard the upstream before, all are told
+        once that the resource may have changed: nothing repeats what was said meanwhile. Who
+        subscribes is not: it is `heard` before a door promises anything."""
         if notice.uri is not None:
             self._hear(notice)
             return
@@ -125,24 +145,31 @@ class Following:
         unheard, stream.unheard = stream.unheard, stream.uris
         for uri in sorted(unheard):
             self._hear(Notice(uri=uri))
+        self._opened()
+
+    def _broken(self, stream: _Stream, can_tell: bool) -> None:
+        stream.opened.clear()
+        stream.cannot_tell = not can_tell
+        if not can_tell:
+            self._opened()
 
     async def _listen(
-        self, wanted: Wanted, hear: Hear, over: Callable[[], None] = lambda: None
+        self, wanted: Wanted, hear: Hear, over: Callable[[bool], None] = lambda can_tell: None
     ) -> None:
-        """Again and again; `over` is called after each break. Then the lists are looked at: nobody
-        repeats what it said.
+        """Again and again; `over` is called after each break, with whether the server can tell.
+        Then the lists are looked at: nobody repeats what it said.
 
         A server that cannot tell is only looked at, from time to time.
         """
         pause = FIRST_PAUSE
         while True:
-            began = asyncio.get_running_loop().time()
+            began, can_tell = asyncio.get_running_loop().time(), True
             try:
                 await self._around.upstream.listen(self._connection, wanted, hear)
-                pause = max(pause, self._look_seconds)
+                pause, can_tell = max(pause, self._look_seconds), False
             except (UpstreamError, Refused) as error:
                 log.info("upstream.not_heard", server=self._record.name, why=error.detail)
-            over()
+            over(can_tell)
             if asyncio.get_running_loop().time() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause * (0.5 + self._around.chance()))

@@ -14,7 +14,7 @@ import structlog
 
 from interlock.contracts.catalogue import ServerRecord
 from interlock.errors import Unavailable
-from interlock.state.interest import Interest
+from interlock.state.interest import Interest, Wish
 from services.invocation.handlers.around import Around
 from services.invocation.handlers.following import Following, LeaseOver
 from services.invocation.model import Listener, Upstream
@@ -61,6 +61,7 @@ class Listening:
         self._held: Listener | None = None
         self._watched: _Watched | None = None
         self._following: dict[Upstream, _Followed] = {}
+        self._opened = asyncio.Event()
 
     @property
     def listens(self) -> bool:
@@ -71,8 +72,11 @@ class Listening:
         """Until cancelled; then others may listen."""
         try:
             while True:
+                self._opened.clear()
                 await self.step()
-                await asyncio.sleep(self._around.limits.lease_seconds / BEATS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._around.limits.lease_seconds / BEATS):
+                        await self._opened.wait()
         finally:
             await self._stop()
             if self._held is not None:
@@ -139,8 +143,15 @@ class Listening:
                 self._following[upstream] = _Followed(record, following, task)
 
     async def _want(self) -> None:
-        """Tell each which of its resources somebody wants to hear of."""
+        """Tell each which of its resources somebody wants to hear of, and doors which are heard."""
         try:
+            await self._interest.hear(
+                [
+                    Wish(*upstream, uri)
+                    for upstream, one in self._following.items()
+                    for uri in one.following.heard
+                ]
+            )
             wishes = await self._interest.wanted()
         except Unavailable as error:
             log.warning("listening.wishes_unread", why=error.detail)
@@ -149,7 +160,7 @@ class Listening:
         for wish in wishes:
             wanted.setdefault((wish.tenant, wish.server), set()).add(wish.uri)
         for upstream, one in self._following.items():
-            one.following.want(frozenset(wanted.get(upstream, ())))
+            one.following.want(frozenset(wanted.get(upstream, ())), self._opened.set)
 
     async def _run(self, following: Following) -> None:
         try:

@@ -2,7 +2,8 @@
 
 Doors say again and again what their callers want to hear of; whoever listens to upstreams reads it.
 A door that dies wants nothing any more after `LASTS` seconds. What has changed is told to all doors
-at once, and to nobody later.
+at once, and to nobody later; of what an upstream is heard is there to be looked up, so that a door
+promises nothing before.
 """
 
 import asyncio
@@ -65,6 +66,12 @@ class Interest(Protocol):
     async def wanted(self) -> frozenset[Wish]:
         """All that anybody wants now."""
 
+    async def hear(self, wishes: Collection[Wish]) -> None:
+        """For another `LASTS` seconds upstreams are heard of these, and of no others."""
+
+    async def unheard(self, wishes: Collection[Wish]) -> frozenset[Wish]:
+        """Those of them of which no upstream is heard now."""
+
     async def tell(self, changed: Changed) -> None:
         """All who hear now are told."""
 
@@ -82,6 +89,7 @@ class RedisInterest:
         self._keyring = keyring
         self._lasts = int(lasts * 1000)
         self._set = f"{prefix}interest"
+        self._hears = f"{prefix}interest-heard"
         self._channel = f"{prefix}interest-changed"
         self._renew = redis.register_script(RENEW)
         self._wanted = redis.register_script(WANTED)
@@ -94,6 +102,22 @@ class RedisInterest:
     async def wanted(self) -> frozenset[Wish]:
         members = await self._ask(self._wanted(keys=[self._set], args=[MOST]))
         return frozenset(Wish(*told) for one in members if (told := self._unseal(one)) is not None)
+
+    async def hear(self, wishes: Collection[Wish]) -> None:
+        members = [self._seal(one) for one in wishes]
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._hears)
+            if members:
+                pipe.sadd(self._hears, *members)
+                pipe.pexpire(self._hears, self._lasts)
+            await self._ask(pipe.execute())
+
+    async def unheard(self, wishes: Collection[Wish]) -> frozenset[Wish]:
+        if not wishes:
+            return frozenset()
+        members = [self._seal(one) for one in wishes]
+        found = await self._ask(self._redis.smismember(self._hears, members))
+        return frozenset(wish for wish, heard in zip(wishes, found, strict=True) if not heard)
 
     async def tell(self, changed: Changed) -> None:
         await self._ask(self._redis.publish(self._channel, self._seal(changed)))
@@ -139,6 +163,7 @@ class MemoryInterest:
     clock: Callable[[], float]
     wishes: dict[Wish, float] = field(default_factory=dict)
     listeners: list["asyncio.Queue[Changed]"] = field(default_factory=list)
+    hears: frozenset[Wish] = frozenset()
 
     async def renew(self, wishes: Collection[Wish]) -> None:
         self.wishes |= dict.fromkeys(wishes, self.clock() + LASTS)
@@ -147,6 +172,12 @@ class MemoryInterest:
         now = self.clock()
         self.wishes = {wish: until for wish, until in self.wishes.items() if until > now}
         return frozenset(self.wishes)
+
+    async def hear(self, wishes: Collection[Wish]) -> None:
+        self.hears = frozenset(wishes)
+
+    async def unheard(self, wishes: Collection[Wish]) -> frozenset[Wish]:
+        return frozenset(wishes) - self.hears
 
     async def tell(self, changed: Changed) -> None:
         for one in self.listeners:

@@ -40,6 +40,17 @@ async def test_what_any_door_wants_is_wanted(interest: Interest) -> None:
     assert await interest.wanted() == {NOTE, OTHER}
 
 
+async def test_what_is_heard_is_what_was_last_said_to_be(interest: Interest) -> None:
+    assert await interest.unheard([]) == frozenset()
+    assert await interest.unheard([NOTE, OTHER]) == {NOTE, OTHER}
+    await interest.hear([NOTE])
+    assert await interest.unheard([OTHER, NOTE]) == {OTHER}
+    await interest.hear([OTHER])
+    assert await interest.unheard([NOTE, OTHER]) == {NOTE}
+    await interest.hear([])
+    assert await interest.unheard([OTHER]) == {OTHER}
+
+
 async def test_all_who_hear_are_told_what_has_changed(interest: Interest) -> None:
     doors = [aiter(interest.heard()) for _ in range(2)]
     hearing = [asyncio.ensure_future(anext(door)) for door in doors]
@@ -52,10 +63,13 @@ async def test_all_who_hear_are_told_what_has_changed(interest: Interest) -> Non
         await door.aclose()  # type: ignore[attr-defined]  # both are generators
 
 
-async def test_what_nobody_renews_is_wanted_no_more(redis: Any) -> None:
+async def test_what_nobody_renews_is_wanted_and_heard_no_more(redis: Any) -> None:
     brief = RedisInterest(redis, KEYRING, prefix=PREFIX, lasts=0.05)
     await brief.renew([NOTE])
+    await brief.hear([NOTE])
     async with asyncio.timeout(10):
+        while not await brief.unheard([NOTE]):  # noqa: ASYNC110 time is what it waits for
+            await asyncio.sleep(0.01)
         while await brief.wanted():  # noqa: ASYNC110 time is what it waits for
             await asyncio.sleep(0.01)
     now = [0.0]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ from interlock.state import (
     TOOLSETS,
     USERS,
 )
-from interlock.state.interest import MemoryInterest
+from interlock.state.interest import MemoryInterest, Wish
 from interlock.state.memory import MemoryState, MemoryStateReader
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces, open_traces
@@ -218,6 +218,14 @@ class Gateway:
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=20, **more)
 
 
+class Heard(MemoryInterest):
+    """Every upstream is heard as soon as somebody wants that."""
+
+    async def renew(self, wishes: Collection[Wish]) -> None:
+        await super().renew(wishes)
+        await self.hear(self.wishes)
+
+
 @dataclass
 class World:
     """What replicas share."""
@@ -228,7 +236,7 @@ class World:
     shared: Shared = field(default_factory=Shared)
     store: Callable[[str], Snapshots] | None = None
     sessions: MemorySessions | RedisSessions = field(default_factory=lambda: MemorySessions(1800))
-    interest: MemoryInterest = field(default_factory=lambda: MemoryInterest(monotonic))
+    interest: MemoryInterest = field(default_factory=lambda: Heard(monotonic))
 
     @asynccontextmanager
     async def gateway(self, settings: Settings | None = None) -> AsyncIterator[Gateway]:

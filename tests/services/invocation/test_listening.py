@@ -12,7 +12,7 @@ from interlock.contracts.upstream_events import (
 )
 from interlock.state import CATALOGUE
 from interlock.state.interest import MemoryInterest, Wish
-from services.invocation.clients import MemoryUpstream, Notice
+from services.invocation.clients import Connection, Hear, MemoryUpstream, Notice, Wanted
 from services.invocation.handlers import Listening
 from services.invocation.model import Heard, Listener, Lists
 from services.invocation.store import HeardStore
@@ -193,13 +193,12 @@ async def test_a_resource_is_subscribed_to_while_somebody_wants_to_hear_of_it(
     await rig.until(lambda: subscribed() == [{"crm://accounts/7"}])
     await ear.interest.renew([Wish("acme", "crm", "crm://accounts/8")])
     await rig.until(lambda: subscribed() == [{"crm://accounts/7", "crm://accounts/8"}])
-    await rig.until(lambda: len(updates(rig)) == 2)
     upstream.say("crm", Notice(uri="crm://accounts/7"))
-    await rig.until(lambda: len(updates(rig)) == 3)
+    await rig.until(lambda: len(updates(rig)) == 1)
     ear.interest.wishes.clear()
     await rig.until(lambda: not subscribed())
     await ear.stop()
-    assert updates(rig) == [f"crm://accounts/{n}" for n in (7, 8, 7)]
+    assert updates(rig) == ["crm://accounts/7"]
 
 
 def updates(rig: Rig) -> list[str]:
@@ -208,17 +207,45 @@ def updates(rig: Rig) -> list[str]:
     return [fact.uri for fact in facts if isinstance(fact, UpstreamResourceUpdated)]
 
 
-async def test_a_change_between_a_wish_and_the_upstreams_stream_is_told_once_that_is_open(
+SEVEN = Wish("acme", "crm", "crm://accounts/7")
+
+
+async def test_who_subscribes_is_told_of_changes_alone_and_doors_know_from_when_on(
     opening: Opener,
 ) -> None:
     upstream = upstream_with(SEARCH)
     rig = opening(upstream)
     ear = Ear(rig)
     await rig.until(lambda: bool(upstream.listening))
-    await ear.interest.renew([Wish("acme", "crm", "crm://accounts/7")])
-    upstream.say("crm", Notice(uri="crm://accounts/7"))  # no stream is there to hear it
-    await rig.until(lambda: updates(rig) == ["crm://accounts/7"])
+    await ear.interest.renew([SEVEN])
+    assert await ear.interest.unheard([SEVEN]) == {SEVEN}
+    await rig.until(lambda: ear.interest.hears == {SEVEN})
+    upstream.say("crm", Notice(uri=SEVEN.uri))
+    await rig.until(lambda: bool(updates(rig)))
     await ear.stop()
+    assert updates(rig) == [SEVEN.uri]
+
+
+async def test_what_was_wanted_before_this_process_heard_the_upstream_may_have_changed(
+    opening: Opener,
+) -> None:
+    rig = opening(upstream_with(SEARCH))
+    ear = Ear(rig)
+    await ear.interest.renew([SEVEN])  # before its first look
+    await rig.until(lambda: updates(rig) == [SEVEN.uri])
+    await ear.stop()
+
+
+async def test_nobody_waits_for_an_upstream_that_cannot_tell(opening: Opener) -> None:
+    class Mute(MemoryUpstream):
+        async def listen(self, connection: Connection, wanted: Wanted, hear: Hear) -> None:
+            """It does not know the method."""
+
+    ear = Ear(opening(Mute(answering, {"crm": looking(SEARCH)})))
+    await ear.interest.renew([SEVEN])
+    await ear.rig.until(lambda: ear.interest.hears == {SEVEN})
+    await ear.stop()
+    assert not updates(ear.rig)
 
 
 async def test_a_change_while_the_stream_of_resources_is_broken_is_told_after_that(

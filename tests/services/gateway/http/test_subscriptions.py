@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from interlock.contracts.upstream_events import (
     UpstreamResourceUpdated,
 )
 from interlock.state import CATALOGUE, POLICY
-from interlock.state.interest import Wish
+from interlock.state.interest import MemoryInterest, Wish
 from interlock.testing.build import KEYRING
+from services.gateway.handlers import subscriptions
 from tests.services.gateway.build import Gateway, World, now
 from tests.services.gateway.http.raw import frames, headers, message
 from tests.services.gateway.http.test_features import NOTE, RULES, SECRET_NOTE, offering
@@ -150,3 +152,37 @@ async def test_an_upstreams_own_word_is_passed_on_at_once_to_who_sees_such_a_lis
             while (frame := (await anext(told))[1]) is None:
                 pass
         assert frame["method"] == "notifications/prompts/list_changed"
+
+
+async def test_who_subscribes_is_acknowledged_when_the_upstream_is_heard(
+    suite: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "HEARD_SECONDS", 60.0)
+    suite.interest = MemoryInterest(monotonic)
+    async with suite.gateway() as gateway:
+        offer(gateway, "crm:read")
+        stream = listening(gateway, [NOTE])
+        acknowledged = asyncio.ensure_future(stream.__aenter__())
+        async with asyncio.timeout(20):
+            while not await suite.interest.wanted():  # noqa: ASYNC110 it has no event of its own
+                await asyncio.sleep(0.01)
+        done, _ = await asyncio.wait({acknowledged}, timeout=0.2)
+        assert not done
+        await suite.interest.hear([Wish("acme", "crm", NOTE)])
+        _, told = await acknowledged
+        await update(gateway, "notes://another", NOTE)
+        assert await updated(told) == NOTE
+        await stream.__aexit__(None, None, None)
+
+
+async def test_who_was_promised_to_be_told_before_that_is_told_once_when_it_is(
+    suite: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "HEARD_SECONDS", 0.0)
+    suite.interest = MemoryInterest(monotonic)
+    async with suite.gateway() as gateway:
+        offer(gateway, "crm:read")
+        async with listening(gateway, [NOTE]) as (_, told):
+            await suite.interest.hear([Wish("acme", "crm", NOTE)])
+            async with listening(gateway, [NOTE]):  # and with it a look
+                assert await updated(told) == NOTE
