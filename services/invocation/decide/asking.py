@@ -60,6 +60,21 @@ def _lacks(capability: str, told: str) -> str | None:
     return _compact({"code": MISSING_CAPABILITY, "message": told, "data": data})
 
 
+def unanswered(given: str | None) -> Unfit | None:
+    """Why a request is not made again with `given`; None where it may be.
+
+    A client answers what it is asked with a result, or not at all (MCP 2026-07-28, "Multi
+    Round-Trip Requests", `InputResponses`): of one that said it cannot, the upstream hears nothing.
+    """
+    for key, answer in json.loads(given or "{}").items():
+        if not isinstance(answer, dict):
+            told = answer if isinstance(answer, str) else "it was given what is no result"
+            return Unfit(
+                "input_error", f"what the upstream asked for (`{key[:100]}`) lacks: {told}"
+            )
+    return None
+
+
 def continues(job: Job, given: Round) -> bool:
     """Whether that round is one of the same request."""
     was, now = job.task, given.task

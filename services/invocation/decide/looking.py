@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from interlock.contracts.catalogue import Connection, ServerRecord
 from interlock.contracts.outcomes import Attempt, TaskFailed
 from interlock.contracts.task import PrincipalKind, Task, TaskKind
+from services.invocation.decide.asking import unanswered
 from services.invocation.model import CALL, Call, Job, Target, Unfit, World
 
 INSPECT_SECONDS = 30.0
@@ -30,7 +31,7 @@ def look(job: Job, world: World, now: datetime) -> Call | Unfit:
     left = (job.task.deadline - now).total_seconds()
     if left <= 0:
         return expired(job.task)
-    if stopped := _revoked(job, world):
+    if stopped := _revoked(job, world) or unanswered(job.given):
         return stopped
     if job.task.kind is TaskKind.INSPECT:
         return _inspection(job, left)

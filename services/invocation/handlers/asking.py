@@ -42,7 +42,8 @@ class Asking:
                 self._room.fill(holding.job.upstream)
                 holding.asks.pop(key, None)
             if not isinstance(given, dict):
-                raise AskRefused(f"the answer to `{method}` is no object")
+                said = given if isinstance(given, str) else f"the answer to `{method}` is no object"
+                raise AskRefused(said)
             return given
 
         return ask

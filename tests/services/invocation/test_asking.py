@@ -64,6 +64,18 @@ async def test_a_call_goes_on_with_the_answer(opening: Opener) -> None:
     assert end.task.round == 1
 
 
+async def test_an_error_of_the_client_is_one_to_an_upstream_that_waits_for_it(
+    opening: Opener,
+) -> None:
+    rig = opening(Chatty().upstream)
+    await rig.send(authorized(DISCOUNT, client=ASKS))
+    (key,) = json.loads((await rig.asked()).requests)
+    said = "the client answered with error `-1`: no"
+    await rig.send(granted(DISCOUNT, json.dumps({key: said}), client=ASKS))
+    end = await rig.end()
+    assert isinstance(end, TaskSucceeded) and json.loads(end.result) == {"told": [said]}
+
+
 async def test_the_answer_reaches_the_process_that_makes_the_call(opening: Opener) -> None:
     """Within a heartbeat, when another process takes the message in."""
     rig = opening(Chatty().upstream)

@@ -67,6 +67,27 @@ async def test_a_call_is_made_again_with_the_answers_and_the_very_state(opening:
     assert curious.heard == [(None, None), (YES, STATE)]
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ('{"sure":"the client answered with error `-1`: no"}', "error `-1`: no"),
+        ('{"sure":{},"why":[1]}', "no result"),
+    ],
+)
+async def test_an_upstream_is_not_asked_again_without_all_results(
+    opening: Opener, given: str, why: str
+) -> None:
+    curious = Curious()
+    rig = opening(curious.upstream)
+    await rig.send(authorized(DISCOUNT, client=ASKS))
+    await rig.asked()
+    await rig.send(granted(DISCOUNT, given, client=ASKS))
+    end = await rig.end()
+    assert isinstance(end, TaskFailed) and end.code == "input_error"
+    assert why in end.reason
+    assert len(curious.heard) == 1
+
+
 async def test_an_upstream_may_ask_in_many_rounds(opening: Opener) -> None:
     curious = Curious(times=6)
     rig = opening(curious.upstream)
