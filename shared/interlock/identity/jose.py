@@ -62,10 +62,10 @@ def segment(value: Header | Claims) -> bytes:
     return urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=")
 
 
-def sign_segments(key: OKPKey, header: bytes, payload: bytes) -> str:
-    """The compact form (§7.1) of a header that says `Ed25519`; both parts as `segment` has them."""
+def sign_segments(private: Any, header: bytes, payload: bytes) -> str:
+    """The compact form (§7.1) of a header that says `Ed25519`, signed with the private half of an
+    `OKPKey`; both parts as `segment` has them."""
     signed = b"%b.%b" % (header, payload)
-    private: Any = key.private_key
     return (signed + b"." + urlsafe_b64encode(private.sign(signed)).rstrip(b"=")).decode()
 
 

@@ -6,7 +6,6 @@ another; its `kid` is `<service>:<thumbprint>`.
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from types import MappingProxyType
 from typing import Any
 
@@ -41,22 +40,23 @@ MAY_IDENTIFY: Mapping[TaskKind, frozenset[str]] = MappingProxyType(
 class Made:
     """Statements that were signed in this process lately, each with the key that proves it.
 
-    A statement that comes back in exactly these characters needs no proof: we know who signed it.
+    A statement that comes back in exactly these characters needs no proof: we know who signed it,
+    and what it says.
     """
 
     def __init__(self) -> None:
-        self._by: dict[str, Any] = {}
+        self._by: dict[str, tuple[Any, Claims]] = {}
 
-    def add(self, statement: str, public: Any) -> None:
-        """The private half of `public` signed `statement` just now."""
-        self._by[statement] = public
+    def add(self, statement: str, public: Any, claims: Claims) -> None:
+        """The private half of `public` signed `statement`, which says `claims`, just now."""
+        self._by[statement] = public, claims
         if len(self._by) > MOST:
             del self._by[next(iter(self._by))]
 
-    def by(self, statement: str, key: OKPKey) -> bool:
-        """Whether the private half of `key` signed it here."""
-        public = self._by.get(statement)
-        return public is not None and public == key.public_key
+    def by(self, statement: str, key: OKPKey) -> Claims | None:
+        """What it says, if the private half of `key` signed it here."""
+        public, claims = self._by.get(statement, (None, None))
+        return claims if public is not None and public == key.public_key else None
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Signer:
     key: OKPKey = field(repr=False)
     made: Made | None = field(default=None, repr=False, compare=False)
     """Where what it signs is remembered, for a `Trust` of the same process."""
-    _headers: dict[str, tuple[bytes, Any]] = field(
+    _headers: dict[str, tuple[bytes, Any, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """By kind of statement: the header as it was signed before, and the public key."""
+    """By kind of statement: the header as it was signed before; the private and the public key."""
 
     def sign(self, typ: str, claims: Claims) -> str:
         """A statement of kind `typ`."""
@@ -79,12 +79,12 @@ class Signer:
         if known is None:
             header = {"alg": jose.ED25519, "typ": typ, "kid": f"{self.service}:{self.kid}"}
             statement = jose.sign(self.key, header, claims)
-            known = statement.partition(".")[0].encode(), self.key.public_key
-            self._headers[typ] = known
+            first = statement.partition(".")[0].encode()
+            known = self._headers[typ] = first, self.key.private_key, self.key.public_key
         else:
-            statement = jose.sign_segments(self.key, known[0], jose.segment(claims))
+            statement = jose.sign_segments(known[1], known[0], jose.segment(claims))
         if self.made is not None:
-            self.made.add(statement, known[1])
+            self.made.add(statement, known[2], claims)
         return statement
 
     @classmethod
@@ -127,9 +127,12 @@ class Trust:
 
     def _proven(self, key: OKPKey, statement: str, rest: str) -> Claims:
         """The claims, under a header that is known."""
+        claims = self.made.by(statement, key)
+        if claims is not None:
+            return claims
         payload, _, signature = rest.partition(".")
         signed = statement[: len(statement) - len(signature) - 1]
-        if not (self.made.by(statement, key) or jose.verify_segments(key, signed, signature)):
+        if not jose.verify_segments(key, signed, signature):
             raise Unproven("its signature does not match")
         return jose.claims_of(payload)
 
@@ -265,16 +268,16 @@ def _header(task: Task) -> dict[str, Any]:
         "tenant": task.principal.tenant,
         "task": task.id,
         "round": task.round,
-        "kind": task.kind.value,
+        "kind": task.kind,
         "principal": {
-            "kind": task.principal.kind.value,
+            "kind": task.principal.kind,
             "name": task.principal.name,
             "user": task.principal.user,
         },
         "server": task.server,
         "tool": task.tool,
         "request_digest": task.request_digest,
-        "exp": task.deadline.astimezone(UTC).timestamp(),
+        "exp": task.deadline.timestamp(),
     }
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _W3C = TraceContextTextMapPropagator()
@@ -43,8 +43,12 @@ class Traces:
     ) -> Iterator[Span]:
         """A span below the W3C `traceparent` text `parent`, current while the block runs."""
         if not self.exports:
-            with trace.use_span(_passing(parent), record_exception=False) as passing:
+            passing = _passing(parent)
+            token = context.attach(trace.set_span_in_context(passing))
+            try:
                 yield passing
+            finally:
+                context.detach(token)
             return
         with self.tracer(service).start_as_current_span(
             name, context=context_of(parent), kind=kind, attributes=attributes
@@ -60,12 +64,15 @@ class Traces:
 def _passing(parent: str | None) -> Span:
     """A span that nobody records: it only carries the trace on, or begins one, unsampled."""
     above = trace.get_current_span(context_of(parent)).get_span_context()
+    if not above.is_valid:
+        begun = SpanContext(IDS.generate_trace_id(), IDS.generate_span_id(), is_remote=False)
+        return NonRecordingSpan(begun)
     carried = SpanContext(
-        above.trace_id if above.is_valid else IDS.generate_trace_id(),
+        above.trace_id,
         IDS.generate_span_id(),
         is_remote=False,
-        trace_flags=above.trace_flags if above.is_valid else TraceFlags.get_default(),
-        trace_state=above.trace_state if above.is_valid else None,
+        trace_flags=above.trace_flags,
+        trace_state=above.trace_state,
     )
     return NonRecordingSpan(carried)
 
@@ -77,12 +84,10 @@ def context_of(traceparent: str | None) -> Context | None:
 
 def traceparent_of(span: Span | None = None) -> str | None:
     """The W3C text of `span`, or of the current one; None outside of any."""
-    chosen = span or trace.get_current_span()
-    if not chosen.get_span_context().is_valid:
+    there = (span or trace.get_current_span()).get_span_context()
+    if not there.is_valid:
         return None
-    carrier: dict[str, str] = {}
-    _W3C.inject(carrier, trace.set_span_in_context(chosen))
-    return carrier.get("traceparent")
+    return f"00-{there.trace_id:032x}-{there.span_id:016x}-{there.trace_flags:02x}"
 
 
 def open_traces(
