@@ -5,7 +5,6 @@ Whatever is not plainly that goes to the SDK, which has the errors' words. What 
 answered as the SDK would (`mcp.md` §1.2, §2.2): JSON if the answer comes soon, else a stream.
 """
 
-import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,11 @@ from interlock.errors import InterlockError
 from services.gateway.handlers.calls import Calls
 from services.gateway.handlers.features import Features
 from services.gateway.handlers.listener import Listener
+from services.gateway.http.attending import attended
 from services.gateway.http.exchange import Exchange
 from services.gateway.http.lists import METHODS, Lists
 from services.gateway.http.plain import is_older, is_plain, is_plain_call, is_plain_older
 from services.gateway.http.replying import Replying
-from services.gateway.http.stream import disconnected
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,15 @@ class Lean:
         if not modern and not is_plain_older(exchange, request.headers):
             return False
         reply = Replying(exchange.message, send, modern=modern)
-        running = asyncio.ensure_future(self._answer(exchange, reply))
-        gone = asyncio.ensure_future(disconnected(receive))
+        answering = self._answer(exchange, reply)
         try:
-            await self._keep(reply, running, gone)
-        finally:
-            running.cancel()
-            gone.cancel()
-            await asyncio.gather(running, gone, return_exceptions=True)
-        if not running.cancelled():
-            if isinstance(error := running.exception(), InterlockError):
-                exchange.reply.refuse(error)
-            await reply.end(running)
+            result = await attended(answering, receive, reply.keep, self.keep_alive)
+        except InterlockError as error:
+            exchange.reply.refuse(error)
+            await reply.refuse(error)
+        else:
+            if result is not None:
+                await reply.tell(result.encode())
         return True
 
     async def _list(self, exchange: Exchange, request: Request, send: Send) -> bool:
@@ -90,15 +86,3 @@ class Lean:
             return self.calls.answer(exchange.caller, exchange.wanted, listener)
         assert exchange.feature is not None
         return self.features.answer(exchange.caller, exchange.feature, listener)
-
-    async def _keep(
-        self, reply: Replying, running: "asyncio.Future[str]", gone: "asyncio.Future[None]"
-    ) -> None:
-        """Until there is a result, or nobody to take it."""
-        waiting: set[asyncio.Future[Any]] = {running, gone}
-        while not (running.done() or gone.done()):
-            await asyncio.wait(
-                waiting, timeout=self.keep_alive, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not (running.done() or gone.done()):
-                await reply.keep()

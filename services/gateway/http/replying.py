@@ -69,23 +69,16 @@ class Replying:
                 )
             await self._write(part)
 
-    async def end(self, running: "asyncio.Future[str]") -> None:
-        """The result, or the error where there is none."""
-        error = running.exception()
-        if error is not None:
-            if not isinstance(error, InterlockError):
-                raise error
-            await self._refuse(error)
-            return
-        await self.tell(running.result().encode())
-
     async def tell(self, result: bytes) -> None:
         """The result, JSON text."""
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self._id, result)
         await self._close(body, HTTPStatus.OK)
 
-    async def _refuse(self, error: InterlockError) -> None:
-        """Until 2025-11-25 an error of JSON-RPC is no error of HTTP; that nothing was done, is."""
+    async def refuse(self, error: InterlockError) -> None:
+        """The error, where there is no result.
+
+        Until 2025-11-25 an error of JSON-RPC is no error of HTTP; that nothing was done, is.
+        """
         code = INTERNAL_ERROR if isinstance(error, Unavailable) else INVALID_REQUEST
         told: dict[str, Any] = {"code": code, "message": error.detail}
         told["data"] = {"code": error.code}

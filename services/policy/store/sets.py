@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from interlock.bus import Raw
@@ -11,11 +11,17 @@ from interlock.contracts.access import PolicySetRecord
 from interlock.errors import Refused
 from interlock.state.port import POLICY
 from interlock.storage.database import Database
+from interlock.storage.hot import Hot
 from interlock.storage.outbox import publish_state, state_fact
 from services.policy.model import PolicyVersion
 from services.policy.store.tables import POLICY_SETS
 
 FIELD = "set"
+_NEWEST = Hot(
+    select(POLICY_SETS.c.tenant, func.max(POLICY_SETS.c.version))
+    .where(POLICY_SETS.c.version > bindparam("above"))
+    .group_by(POLICY_SETS.c.tenant)
+)
 
 
 class Sets(Protocol):
@@ -65,10 +71,8 @@ class SqlSets:
         self._database = database
 
     async def versions(self) -> Mapping[str, int]:
-        newest = func.max(POLICY_SETS.c.version)
-        statement = select(POLICY_SETS.c.tenant, newest).group_by(POLICY_SETS.c.tenant)
         return await self._database.glance(
-            lambda connection: {row[0]: row[1] for row in connection.execute(statement)}
+            lambda connection: dict(_NEWEST.found(connection, {"above": 0}))
         )
 
     async def get(self, tenant: str, version: int | None = None) -> PolicyVersion | None:

@@ -17,6 +17,7 @@ from interlock.state.port import AGENTS, API_KEYS, ISSUERS, REVOCATIONS, USERS, 
 
 ITSELF = frozenset({"token", "key", "tenant"})
 """A revocation of these ends what it names for as long as it is there, whatever a clock said."""
+REMEMBERED = 10_000
 EVERY_TENANT = "*"
 """Where the embedded issuer's record is: its tokens name their own tenant."""
 
@@ -34,9 +35,21 @@ class Standing:
         self._issuers = reader.view(ISSUERS)
         self._revocations = reader.view(REVOCATIONS)
         self._users = reader.view(USERS)
+        self._views = (self._agents, self._keys, self._issuers, self._revocations, self._users)
+        self._versions: tuple[int, ...] = ()
+        self._stood: dict[int, Caller] = {}
+        """Whose access was in force by these versions, each by where it lies in memory."""
 
     def require(self, who: Caller) -> None:
         """`Unknown` where the access of `who` was revoked, or what it rests on is gone."""
+        versions = tuple([view.version for view in self._views])
+        if versions != self._versions or len(self._stood) >= REMEMBERED:
+            self._versions, self._stood = versions, {}
+        if self._stood.get(id(who)) is not who:
+            self._require(who)
+            self._stood[id(who)] = who
+
+    def _require(self, who: Caller) -> None:
         principal = who.principal
         agent = self._agents.get(principal.tenant, principal.name)
         _admit(principal, agent)

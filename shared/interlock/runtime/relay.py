@@ -95,10 +95,13 @@ class Relay:
 
     async def _relay(self) -> None:
         """State first: a revocation must not wait for a bus that is away."""
+        state, facts = await self.database.glance(outbox.pending)
         try:
-            await self._write_state()
+            if state:
+                await self._write_state()
         finally:
-            await self._publish_facts()
+            if facts:
+                await self._publish_facts()
 
     async def _write_state(self) -> None:
         more = True

@@ -9,6 +9,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     literal_column,
     select,
     tuple_,
@@ -19,6 +20,7 @@ from interlock.bus.envelope import Raw
 from interlock.contracts.message import Model
 from interlock.contracts.topics import Topic
 from interlock.state.port import Entry, Kind
+from interlock.storage.hot import Hot
 from interlock.storage.statements import insert_ignore, insert_or
 from interlock.storage.tables import outbox_table, published_table
 
@@ -27,6 +29,12 @@ OUTBOX = outbox_table(_METADATA)
 PUBLISHED = published_table(_METADATA)
 KEY = ("kind", "tenant", "field")
 _ENTRY = (PUBLISHED.c.kind, PUBLISHED.c.tenant, PUBLISHED.c.field)
+_PENDING = Hot(
+    select(
+        exists().where(PUBLISHED.c.written == bindparam("written")),
+        exists().where(OUTBOX.c.published_at.is_(None)),
+    )
+)
 
 
 def state_fact(connection: Connection, raw: Raw) -> None:
@@ -65,6 +73,12 @@ def publish_state(
         statement, row | {"version": 1, "written": False}
     ).scalar_one()
     return version
+
+
+def pending(connection: Connection) -> tuple[bool, bool]:
+    """Whether any published state is not yet seen everywhere; whether any fact is not published."""
+    ((state, facts),) = _PENDING.found(connection, {"written": False})
+    return bool(state), bool(facts)
 
 
 def unpublished_facts(connection: Connection, limit: int) -> list[Raw]:
