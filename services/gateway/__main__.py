@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
-from uuid import uuid4
+from os import urandom
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from interlock.bus import Group
+from interlock.contracts.ids import uuid_text
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state import CATALOGUE, ISSUERS, POLICY, TOOLSETS
@@ -51,7 +52,7 @@ from services.gateway.store import RedisSessions, RedisSnapshots, Sessions, Snap
 
 
 def new_id() -> str:
-    return str(uuid4())
+    return uuid_text(bytearray(urandom(16)), 4)
 
 
 @asynccontextmanager

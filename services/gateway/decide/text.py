@@ -23,26 +23,45 @@ def members(text: str, at: int = 0) -> dict[str, Span]:
     found: dict[str, Span] = {}
     at = _after_space(text, _after_space(text, at) + 1)
     while text[at] != "}":
-        name, at = _VALUE(text, at)
-        start = _after_space(text, _after_space(text, at) + 1)
-        _, end = _VALUE(text, start)
+        name, start = _name(text, at)
+        end = _VALUE(text, start)[1]
         found[name] = Span(start, end)
-        at = _after_space(text, end)
-        if text[at] == ",":
-            at = _after_space(text, at + 1)
+        at = _next(text, end)
     return found
 
 
 def cut(text: str, *path: str) -> str | None:
-    """The exact text of the member at `path`, or None where there is none."""
-    at = 0
-    span = None
+    """The exact text of the member at `path`, or None where there is none.
+
+    The text must be JSON in which no name stands twice in one object.
+    """
+    at: int | None = _after_space(text, 0)
     for name in path:
-        span = members(text, at).get(name) if text[at] == "{" else None
-        if span is None:
-            return None
-        at = span.start
-    return text[span.start : span.end] if span else None
+        at = None if at is None or text[at] != "{" else _value_of(text, at, name)
+    return None if at is None else text[at : _VALUE(text, at)[1]]
+
+
+def _value_of(text: str, at: int, wanted: str) -> int | None:
+    """Where the value of a member of the object at `at` begins; what follows is not read."""
+    at = _after_space(text, at + 1)
+    while text[at] != "}":
+        name, start = _name(text, at)
+        if name == wanted:
+            return start
+        at = _next(text, _VALUE(text, start)[1])
+    return None
+
+
+def _name(text: str, at: int) -> tuple[str, int]:
+    """A member's name, and where its value begins."""
+    name, at = _VALUE(text, at)
+    return name, _after_space(text, _after_space(text, at) + 1)
+
+
+def _next(text: str, at: int) -> int:
+    """Where the member after a value begins, or the object ends."""
+    at = _after_space(text, at)
+    return _after_space(text, at + 1) if text[at] == "," else at
 
 
 def with_members(text: str, there: Mapping[str, Span], added: Mapping[str, str]) -> str:

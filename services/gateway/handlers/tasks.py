@@ -133,6 +133,8 @@ class Tasks:
         )
         raw = self.stamp.from_journal(fact, (task.round, 0), None, asked.traceparent)
         new = merge.accepted(task, self.now())
+        if self.store.publishes:
+            new = merge.published(new)
         later = Request(asked.text, asked.means.client)  # a server may always want another round
         accepting = Accepting(new, raw, later, rejoins=asked.rejoins)
         pauses = iter(IN_DOUBT)
@@ -143,7 +145,7 @@ class Tasks:
             await self.store.watch(there.place)
             return there
         if self.store.publishes:
-            return merge.published(new)
+            return new
         if await publish_now(self.bus, raw):
             self.sweeps.confirmed(Sent(new.place))
             return merge.published(new)

@@ -1,7 +1,9 @@
 """The way out of a response: no client holds it up for long, and its end is known."""
 
 import asyncio
+from collections.abc import Awaitable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Message, Receive, Send
 
@@ -10,6 +12,28 @@ from services.gateway.http.stream import disconnected
 
 TURNS = 4
 """Of the loop, from a connection's loss to whoever waits for it."""
+
+
+class _Begun:
+    """Work as far as it goes without waiting: to its end, most often, and then nothing need be set
+    up to watch it. Awaiting this is awaiting the rest."""
+
+    def __init__(self, work: Awaitable[None]) -> None:
+        self._rest = work.__await__()
+        self._waits_for: Any = None
+        self.done = False
+        try:
+            self._waits_for = next(self._rest)
+        except StopIteration:
+            self.done = True
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        try:
+            yield self._waits_for
+        except BaseException:
+            self._rest.close()
+            raise
+        yield from self._rest
 
 
 @dataclass(slots=True)
@@ -28,13 +52,14 @@ class Outlet:
 
         What waits for that client is what the server's transport holds, 64 KiB.
         """
+        last = message["type"] == "http.response.body" and not message.get("more_body")
+        sending = self._last(message) if last and self.reply.task is not None else self.out(message)
+        begun = _Begun(sending)
+        if begun.done:
+            return
         try:
             async with asyncio.timeout(self.slow_reader):
-                last = message["type"] == "http.response.body" and not message.get("more_body")
-                if last and self.reply.task is not None:
-                    await self._last(message)
-                else:
-                    await self.out(message)
+                await begun
         except TimeoutError:
             self.reply.ended_by_us = True
             raise

@@ -25,9 +25,7 @@ def parse_arguments(given: str | bytes) -> tuple[dict[str, Any], str]:
     except UnicodeError:
         raise _bad("are no UTF-8 text") from None
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise _bad(f"are no JSON: {error.msg.lower()} at {where}") from None
@@ -91,3 +89,6 @@ def _too_deep() -> Refused:
 
 def _bad(what: str) -> Refused:
     return Refused(f"the arguments {what}", code="bad_arguments")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)

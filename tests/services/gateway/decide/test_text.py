@@ -17,6 +17,7 @@ JSON = st.recursive(
 def test_numbers_and_spaces_are_kept_as_they_were_written() -> None:
     text = '{ "id" : 1, "params" : {"a":"}", "arguments" : {"n": 1.10,  "e": 1E3 } } }'
     assert cut(text, "params", "arguments") == '{"n": 1.10,  "e": 1E3 }'
+    assert cut(f" \n{text}", "params", "arguments") == '{"n": 1.10,  "e": 1E3 }'
 
 
 def test_what_is_not_there_is_nothing() -> None:
@@ -30,6 +31,7 @@ def test_every_member_is_cut_whole(value: dict[str, object], indent: int | None)
     text = json.dumps(value, indent=indent)
     found = {name: json.loads(text[a:b]) for name, (a, b) in members(text).items()}
     assert found == value
+    assert {name: json.loads(cut(text, name) or "") for name in value} == value
 
 
 def test_members_are_added_and_replaced_and_all_else_stays() -> None:
