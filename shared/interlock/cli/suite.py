@@ -1,5 +1,6 @@
 """`interlock up`, `run`, `demo`: the suite itself."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Run the whole suite here, until Ctrl-C. Its data are below `.interlock/`."""
+    gc.set_threshold(20_000)  # or it looks for garbage among imports for a tenth of their time
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
     from interlock.telemetry.logs import configure_logs  # noqa: PLC0415 as above
 
@@ -52,7 +54,7 @@ def up(
             from interlock.runtime.warm import warm  # noqa: PLC0415 as above
 
             wanted = scaled(scale or ())
-            main.run_loop(supervise(settings, started, wanted, warm()))
+            main.run_loop(supervise(settings, started, wanted, warm(settings)))
         else:
             from interlock.runtime.host import named  # noqa: PLC0415 as above
 
@@ -69,6 +71,7 @@ def run(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Run one service here, as its container would; beside a suite on the same data folder, too."""
+    gc.set_threshold(20_000)  # as above
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
     from interlock.runtime.host import named  # noqa: PLC0415 as above
 

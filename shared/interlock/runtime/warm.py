@@ -15,16 +15,18 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from interlock.bus.opening import KAFKA, SQS
 from interlock.contracts.topics import SERVICES
 from interlock.embedded.tie import die_with_parent
 from interlock.runtime.host import named
 from interlock.runtime.main import run
+from interlock.runtime.settings import SuiteSettings
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Warm:
     """What is to be forked is said here, and what became of it heard."""
 
 
-def warm(*modules: str) -> Warm | None:
-    """Import the services and `modules`, and fork the process that forks from now on.
+def warm(settings: SuiteSettings) -> Warm | None:
+    """Import the services and what they use here, and fork the process that forks from now on.
 
     To be called before there is anything else in this process. None where that cannot be safe, or
     nothing would tie it to this process: elsewhere than on Linux, and where somebody has a thread.
@@ -46,8 +48,9 @@ def warm(*modules: str) -> Warm | None:
         return None
     for service in SERVICES:
         named(service)
-    for module in modules:
-        import_module(module)
+    for module in _used(settings):
+        with suppress(ImportError):  # the service that wants it says so
+            import_module(module)
     gc.collect()
     gc.freeze()  # the collector's marks would part the pages that all share
     if len(os.listdir("/proc/self/task")) > 1:
@@ -63,6 +66,20 @@ def warm(*modules: str) -> Warm | None:
     if wish is not None:
         _become(wish["service"], wish["environment"])
     sys.exit()
+
+
+def _used(settings: SuiteSettings) -> Iterator[str]:
+    """Modules that services import once they know their settings."""
+    yield "uvloop"
+    yield "anyio._backends._asyncio"
+    if (settings.bus_url or "").startswith(f"{KAFKA}:"):
+        yield "interlock.bus.kafka"
+    if (settings.bus_url or "").startswith(f"{SQS}:"):
+        yield "interlock.bus.sqs"
+    if settings.database_url is not None:
+        yield "asyncpg"
+    if not settings.data.exists():  # there is something to migrate
+        yield from ("alembic.config", "alembic.script", "alembic.runtime.environment")
 
 
 @contextmanager

@@ -69,8 +69,10 @@ def test_without_the_warm_process_each_is_an_interpreter_of_its_own(separate: Su
 
 def test_nothing_is_forked_where_somebody_has_a_thread() -> None:
     program = (
-        "import threading, time; from interlock.runtime.warm import warm;"
-        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start(); print(warm())"
+        "import threading, time; from interlock.runtime.settings import SuiteSettings;"
+        "from interlock.runtime.warm import warm;"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start();"
+        "print(warm(SuiteSettings()))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100
