@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from tests.chaos.transports import Transport
 from tests.components.elasticmq import CREDENTIALS
 from tests.components.ports import lasting_port
 from tests.components.postgres import Postgres, postgres
+from tests.components.running import Program, program
 from tests.components.suite import Suite, answers, until
 from tests.components.world import World, world
 
@@ -128,7 +128,7 @@ class Stands:
 class Rival:
     """One more process of a service, beside the suite's own."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Program
 
     def kill(self) -> None:
         """SIGKILL, and gone."""
@@ -140,8 +140,7 @@ class Rival:
 def rival(stand: Stand, service: str, env: Mapping[str, str] | None = None) -> Iterator[Rival]:
     """It is ready, and told to stop at the end. `env` is what it is told otherwise."""
     port, suite = lasting_port(), stand.suite
-    environment = {
-        **os.environ,
+    told = {
         **suite.env,
         "INTERLOCK_BUS_URL": suite.bus_url,
         "INTERLOCK_REDIS_URL": suite.redis_url,
@@ -151,9 +150,7 @@ def rival(stand: Stand, service: str, env: Mapping[str, str] | None = None) -> I
         "INTERLOCK_LOG_LEVEL": "warning",
         **(env or {}),
     }
-    command = [sys.executable, "-m", f"services.{service}"]
-    with suite.log.open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    process = program(f"services.{service}", env=told, log=suite.log)
     ready = f"http://127.0.0.1:{port}/health/ready"
     try:
         until(lambda: answers(ready) == 200, f"another `{service}` is ready", process, suite.log)

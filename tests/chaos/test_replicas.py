@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from tests.chaos.scale import FULL, MARKS, scaled
 from tests.chaos.truth import faults_of, read_ledger, states
 from tests.components.buses import BUSES, bus_of_its_own
 from tests.components.crm import NOT_REPEATABLE, REPEATABLE, SCOPE, SERVER, arguments
+from tests.components.running import program
 from tests.components.suite import until
 from tests.components.world import World, permit, world
 
@@ -151,11 +150,8 @@ def test_a_task_that_is_stuck_past_its_deadline_ends_once(crowd: World, tmp_path
 def test_another_process_joins_the_suite_and_one_that_is_killed_leaves_no_ghost(
     crowd: World, tmp_path: Path
 ) -> None:
-    log = (tmp_path / "log").open("wb")
     words = ("--data", str(crowd.suite.data), "run", "policy", "--port", "0")
-    joined = subprocess.Popen(
-        [sys.executable, "-m", "interlock.cli", *words], stdout=log, stderr=log
-    )
+    joined = program("interlock.cli", *words, log=tmp_path / "log")
     try:
         until(
             lambda: joined.pid in {one["pid"] for one in replicas(crowd, "policy")},
@@ -167,7 +163,6 @@ def test_another_process_joins_the_suite_and_one_that_is_killed_leaves_no_ghost(
     finally:
         joined.kill()
         joined.wait()
-        log.close()
     until(
         lambda: joined.pid not in {one["pid"] for one in replicas(crowd, "policy")},
         "it is forgotten",

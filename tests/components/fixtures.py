@@ -22,8 +22,16 @@ from tests.components.kafka import PATIENT, kafka, quick_folder
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
+from tests.components.running import forking
 from tests.components.s3 import moto
 from tests.components.valkey import owner
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> Iterator[None]:
+    """Programs of ours are forks of one process, which is started for the first of them."""
+    with forking():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ Processes are ended by their id, and only those that were started here or that t
 """
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ import psutil
 from interlock.bus import Opening
 from interlock.contracts.topics import SERVICES
 from tests.components.ports import lasting_port
+from tests.components.running import Program, program
 
 STARTS_WITHIN = 150.0
 STOPS_WITHIN = 40.0
@@ -40,9 +39,11 @@ class Suite:
     port: int = field(default_factory=lasting_port)
     module: str = "interlock.cli"
     """What stands for the `interlock` command."""
+    cold: bool = False
+    """Each start is an interpreter's, which imports for itself."""
     started_in: float = 0.0
     """Seconds from the command to readiness."""
-    _process: "subprocess.Popen[bytes] | None" = None
+    _process: Program | None = None
 
     @property
     def url(self) -> str:
@@ -54,7 +55,7 @@ class Suite:
         return self.data.parent / f"{self.data.name}.log"
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> Program:
         assert self._process is not None, "the suite was not started"
         return self._process
 
@@ -82,13 +83,9 @@ class Suite:
     def start(self) -> "Suite":
         """Return once every service is ready."""
         began = time.perf_counter()
-        options = ["--data", str(self.data)]
-        command = [sys.executable, "-m", self.module, *options, "up", "--port", str(self.port)]
-        environment = os.environ | {"INTERLOCK_LOG_LEVEL": "warning"} | dict(self.env)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self.arguments], env=environment, stdout=log, stderr=log
-            )
+        words = ("--data", str(self.data), "up", "--port", str(self.port), *self.arguments)
+        env = {"INTERLOCK_LOG_LEVEL": "warning", **self.env}
+        self._process = program(self.module, *words, env=env, log=self.log, cold=self.cold)
         until(self.ready, "the suite is ready", self.process, self.log)
         self.started_in = time.perf_counter() - began
         return self
@@ -195,11 +192,7 @@ def suite(data: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
 def upstream(module: str, *arguments: str) -> Iterator[str]:
     """A sample server of ours as a process; its URL."""
     port = lasting_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, "--port", str(port), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = program(module, "--port", str(port), *arguments)
     url = f"http://127.0.0.1:{port}"
     try:
         until(lambda: answers(f"{url}/mcp") > 0, f"`{module}` answers", process)
@@ -223,7 +216,7 @@ def answers(url: str) -> int:
 def until(
     true: Callable[[], bool],
     what: str,
-    process: "subprocess.Popen[bytes] | None" = None,
+    process: Program | None = None,
     log: Path | None = None,
     within: float = STARTS_WITHIN,
 ) -> None:

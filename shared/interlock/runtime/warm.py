@@ -51,21 +51,26 @@ def warm(settings: SuiteSettings) -> Warm | None:
     for module in _used(settings):
         with suppress(ImportError):  # the service that wants it says so
             import_module(module)
-    gc.collect()
-    gc.freeze()  # the collector's marks would part the pages that all share
     if len(os.listdir("/proc/self/task")) > 1:
         return None
+    settle()
     ours, theirs = socket.socketpair()
     if pid := _fork():
         theirs.close()
         return Warm(pid, ours)
     ours.close()
     os.setsid()
-    with theirs, _children_heard() as heard:
-        wish = _serve(theirs, heard)
+    with theirs, children_heard() as heard:
+        wish = serve(theirs, heard)
     if wish is not None:
         _become(wish["service"], wish["environment"])
     sys.exit()
+
+
+def settle() -> None:
+    """What is there stays: the collector's marks would part the pages that all forks share."""
+    gc.collect()
+    gc.freeze()
 
 
 def _used(settings: SuiteSettings) -> Iterator[str]:
@@ -83,7 +88,7 @@ def _used(settings: SuiteSettings) -> Iterator[str]:
 
 
 @contextmanager
-def _children_heard() -> Iterator[int]:
+def children_heard() -> Iterator[int]:
     """A descriptor that can be read when a child has ended. Nobody but the supervisor stops us:
     a signal to all processes of the suite is for those that have something to finish."""
     heard, told = os.pipe()
@@ -102,8 +107,13 @@ def _children_heard() -> Iterator[int]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what came meanwhile works now
 
 
-def _serve(supervisor: socket.socket, heard: int) -> dict[str, Any] | None:
-    """In a fork: the wish that it is to fulfil. Here: None, once the supervisor has gone."""
+def serve(supervisor: socket.socket, heard: int) -> dict[str, Any] | None:
+    """In a fork: the wish that it is to fulfil. Here: None, once the supervisor has gone.
+
+    It writes a line of JSON for each wish, `{"turn": n, …}` for a fork and `{"pid": p, "signal":
+    s}` for a signal to one; it reads `{"turn": n, "pid": p}`, and `{"pid": p, "code": c}` of each
+    that has ended. `heard` is what `children_heard` yields.
+    """
     living: set[int] = set()
     unread = b""
     while True:
@@ -124,7 +134,7 @@ def _serve(supervisor: socket.socket, heard: int) -> dict[str, Any] | None:
 
 def _fulfil(wish: Mapping[str, Any], supervisor: socket.socket, living: set[int]) -> bool:
     """Signal a child, or make one; false in the one that was made."""
-    if "service" not in wish:
+    if "signal" in wish:
         if wish["pid"] in living:  # and not waited for: its number is nobody else's
             os.kill(wish["pid"], wish["signal"])
     elif pid := _fork():

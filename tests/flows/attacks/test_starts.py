@@ -1,11 +1,8 @@
 """What keeps a suite from starting is told in one line, with exit code 2."""
 
-import os
 import re
 import socket
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 
 from interlock.runtime.supervisor import free_port
 from tests.components.crm import REPEATABLE, SERVER, arguments
+from tests.components.running import program
 from tests.components.suite import Suite
 from tests.components.world import World, world
 
@@ -25,17 +23,13 @@ SEPARATE = pytest.mark.parametrize("more", [(), ("--separate",)], ids=["together
 
 def up(data: Path, *more: str, port: int | None = None, **env: str) -> tuple[int, str]:
     """`interlock up` that is expected not to come up: its exit code, and what it said."""
-    command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "up"]
-    ended = subprocess.run(
-        [*command, "--port", str(port or free_port()), *more],
-        env=os.environ | {"INTERLOCK_LOG_LEVEL": "error"} | env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Traceback" not in ended.stderr + ended.stdout
-    return ended.returncode, ended.stderr.strip()
+    words = ("--data", str(data), "up", "--port", str(port or free_port()), *more)
+    log = data.parent / f"{data.name}.said"
+    log.unlink(missing_ok=True)
+    started = program("interlock.cli", *words, env={"INTERLOCK_LOG_LEVEL": "error"} | env, log=log)
+    code, said = started.wait(timeout=60), log.read_text("utf-8")
+    assert "Traceback" not in said
+    return code, said.strip()
 
 
 def refused(ended: tuple[int, str]) -> str:

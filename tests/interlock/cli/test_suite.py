@@ -81,7 +81,7 @@ def test_what_a_caller_may_not_do_is_said_and_exit_code_1(agent: Cli) -> None:
 
 
 def test_up_says_where_it_is_and_stops_when_told(tmp_path: Path) -> None:
-    suite = Suite(tmp_path / "data").start()
+    suite = Suite(tmp_path / "data", cold=True).start()
     suite.process.terminate()
     assert suite.process.wait(timeout=40) == 0
     said = suite.log.read_text("utf-8")

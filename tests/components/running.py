@@ -1,0 +1,210 @@
+"""Our own programs as processes: `python -m`, or forked from a process that has imported them.
+
+What a test is about is seldom the seconds for which an interpreter imports. So in a run of tests
+one process imports everything once, and forks what is asked for (`interlock.runtime.warm`). Each
+fork is a process of its own, killed and told to stop as any other. A test of how a program starts
+has it `cold`.
+"""
+
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from interlock.contracts.topics import SERVICES
+from interlock.runtime import warm
+
+IMPORTED = (
+    *(f"services.{name}.__main__" for name in SERVICES),
+    *("interlock.bus.kafka", "interlock.bus.sqs", "asyncpg", "uvloop", "anyio._backends._asyncio"),
+    *("alembic.config", "alembic.script", "alembic.runtime.environment"),
+    *("interlock.cli.main", "interlock.runtime.supervisor", "interlock.samples.crm.app"),
+    *("interlock.samples.echo", "tests.components.asker"),
+)
+ROOM = "-" * 400
+"""The last argument of the process that forks; a fork's own command line is written over it."""
+SLICE = 0.05
+
+
+class Program(Protocol):
+    """A process as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Fork:
+    """`Program`, forked."""
+
+    pid: int
+    warm: "Warm"
+
+    def poll(self) -> int | None:
+        return self.warm.code(self.pid, 0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        while (code := self.warm.code(self.pid, SLICE)) is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        self.warm.say({"pid": self.pid, "signal": int(sig)})
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@dataclass
+class Warm:
+    """The process that forks, started when it is first needed; any thread may ask it."""
+
+    _socket: socket.socket | None = None
+    _process: "subprocess.Popen[bytes] | None" = None
+    _turn: int = 0
+    _unread: bytes = b""
+    _pids: dict[int, int] = field(default_factory=dict)
+    _codes: dict[int, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, wish: Mapping[str, object]) -> Fork:
+        with self._lock:
+            if self._socket is None:
+                self._socket = self._open()
+            self._turn += 1
+            turn = self._turn
+            self._write({"turn": turn, **wish})
+            while turn not in self._pids:
+                self._read(None)
+            pid = self._pids.pop(turn)
+            self._codes.pop(pid, None)  # of an earlier one with its number
+            return Fork(pid, self)
+
+    def code(self, pid: int, within: float) -> int | None:
+        """How a fork ended; None if it has not, after so many seconds at most."""
+        with self._lock:
+            if pid not in self._codes:
+                self._read(within)
+            return self._codes.get(pid)
+
+    def say(self, wish: Mapping[str, object]) -> None:
+        with self._lock:
+            self._write(wish)
+
+    def close(self) -> None:
+        """All forks end."""
+        if self._socket is not None and self._process is not None:
+            self._socket.close()
+            self._process.wait()
+
+    def _open(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", __name__, str(theirs.fileno()), ROOM]
+            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+        return ours
+
+    def _write(self, wish: Mapping[str, object]) -> None:
+        assert self._socket is not None, "nothing was started"
+        self._socket.sendall(json.dumps(wish).encode() + b"\n")
+
+    def _read(self, within: float | None) -> None:
+        assert self._socket is not None, "nothing was started"
+        while select.select([self._socket], [], [], within)[0]:
+            if not (chunk := self._socket.recv(1 << 16)):
+                raise RuntimeError("the process that forks our programs has ended")
+            *lines, self._unread = (self._unread + chunk).split(b"\n")
+            for said in map(json.loads, lines):
+                if "code" in said:
+                    self._codes[said["pid"]] = said["code"]
+                else:
+                    self._pids[said["turn"]] = said["pid"]
+            within = 0
+
+
+class Programs:
+    """How this process starts them."""
+
+    warm: Warm | None = None
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """From now on programs are forks, where they can be."""
+    if sys.platform != "linux":
+        yield
+        return
+    Programs.warm = Warm()
+    try:
+        yield
+    finally:
+        Programs.warm.close()
+        Programs.warm = None
+
+
+def program(
+    module: str,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    cold: bool = False,
+) -> Program:
+    """`python -m module words`, in our environment with `env`; what it says is added to `log`."""
+    environment, file = {**os.environ, **(env or {})}, str(log or os.devnull)
+    if Programs.warm is not None and not cold and "LD_PRELOAD" not in environment:
+        wish = {"module": module, "words": words, "environment": environment, "log": file}
+        return Programs.warm.start(wish)
+    with open(file, "ab") as out:
+        command = [sys.executable, "-m", module, *words]
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+
+
+def _become(wish: Mapping[str, Any]) -> None:
+    log = os.open(wish["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    os.environ.clear()
+    os.environ.update(wish["environment"])
+    module, words = wish["module"], wish["words"]
+    sys.modules.pop(f"{module}.__main__", None)
+    sys.argv = [module, *words]
+    warm.show_as([sys.executable, "-m", module, *words])
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def main(control: int) -> None:
+    """Fork what is asked for over the socket, until it is closed."""
+    for module in IMPORTED:
+        import_module(module)
+    warm.settle()
+    with socket.socket(fileno=control) as tests, warm.children_heard() as heard:
+        wish = warm.serve(tests, heard)
+    if wish is not None:
+        _become(wish)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
