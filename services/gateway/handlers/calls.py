@@ -74,8 +74,9 @@ class Calls:
     leases: Leases
     requests: Requests
     traces: Traces
-    require_standing: Callable[[Caller], None]
-    """`Refused` where the caller's access was revoked since the request was let in."""
+    require_standing: Callable[..., None]
+    """`Refused` where the caller's access was revoked since the request was let in; `lasting`: or
+    is over."""
     rounds: Rounds
     terms: Terms
     deadline: float
@@ -153,11 +154,14 @@ class Calls:
     ) -> Snapshot:
         """Accept the task and wait for its end, or as long as a client may wait.
 
-        `Refused` where the caller's access is revoked meanwhile; the task goes on.
+        `Refused` where the caller's access is revoked meanwhile, or ends while a client that is
+        asked on the call's stream thinks: since 2026-07-28 it would have to show a token to go on.
+        The task goes on.
         """
 
         def patience(snapshot: Snapshot) -> float:
-            self.require_standing(caller)
+            asked_here = listener.asks is not None and snapshot.state is TaskState.INPUT_REQUIRED
+            self.require_standing(caller, lasting=asked_here)
             return min(self._patience(snapshot, asked), asked.manner.patience(snapshot))
 
         asks = listener.asks

@@ -129,21 +129,22 @@ class Tokens:
             raise Refused("the token's issuer says that it is not good", code="revoked")
         return dict(claims)
 
-    def require_standing(self, who: Caller) -> None:
-        """`Refused` where access that `verify` once found was revoked since, though not where only
-        its time is over: for whatever goes on after a request was let in.
+    def require_standing(self, who: Caller, *, lasting: bool = False) -> None:
+        """`Refused` where access that `verify` once found was revoked since, though not, unless it
+        must be `lasting`, where only its time is over: for whatever goes on after a request was let
+        in.
 
-        While published state is stale nothing can be known, and nothing is refused.
+        While published state is stale nothing can be known of revocations, and nothing is refused.
         """
+        if lasting:
+            _require_time(who, self._now())
         if self._reader.fresh:
             self._standing.require(who)
 
     def stands(self, who: Caller) -> bool:
         """For streams, which end with the token: not revoked, and not expired."""
-        if who.expires_at is not None and who.expires_at <= self._now() - LEEWAY:
-            return False
         try:
-            self.require_standing(who)
+            self.require_standing(who, lasting=True)
         except Refused:
             return False
         return True
@@ -160,9 +161,7 @@ class Tokens:
             known = self._key(bearer) if proven is None else self._token(bearer, audience, *proven)
             self._standing.require(known.caller)
             known = _Known(versions, known.caller, known.audiences)
-        expires = known.caller.expires_at
-        if expires is not None and expires <= self._now() - LEEWAY:
-            raise Refused(f"the token expired at `{expires.isoformat()}`", code="expired_token")
+        _require_time(known.caller, self._now())
         if known.audiences is not None:
             self._require_audience(known.audiences, audience)
         self._known[digest] = known
@@ -291,3 +290,9 @@ class Tokens:
 def _bound_to(claims: Claims, record: IssuerRecord) -> tuple[str, ...]:
     """What a token of the embedded issuer was got with; nobody else's word for it counts."""
     return caller.named(claims, "bound_to") if record.tenant == EVERY_TENANT else ()
+
+
+def _require_time(who: Caller, now: datetime) -> None:
+    expires = who.expires_at
+    if expires is not None and expires <= now - LEEWAY:
+        raise Refused(f"the token expired at `{expires.isoformat()}`", code="expired_token")

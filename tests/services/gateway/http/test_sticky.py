@@ -3,17 +3,22 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from interlock.bus import Effects, Envelope
+from interlock.contracts.access import ApiKeyRecord
 from interlock.contracts.requests import TaskAuthenticated
+from interlock.contracts.task import Principal, PrincipalKind, digest_of
+from interlock.identity.caller import LEEWAY
+from interlock.state import API_KEYS
 from interlock.testing import build
 from services.gateway.model import Place
 from services.gateway.settings import Settings
 from services.gateway.store import MemorySessions
-from tests.services.gateway.build import Gateway, World, eventually
+from tests.services.gateway.build import Gateway, World, eventually, now
 from tests.services.gateway.http.raw import message, post
 from tests.services.gateway.http.sitting import (
     OLDER,
@@ -118,6 +123,44 @@ async def test_the_client_that_answers_may_meet_another_replica(suite: World) ->
             at_two = Sitting(other, client.path, client.id)
             assert (await at_two.answer(question["id"], result=SURE)).status_code == 202
             assert json.loads(text_of(await call.next())) == {"it": SURE}
+
+
+def key(expires_at: datetime) -> ApiKeyRecord:
+    """Copilot's, good until then and for the leeway that clocks are given."""
+    return ApiKeyRecord(
+        tenant="acme",
+        key_id="copilot",
+        secret_digest=digest_of("secret"),
+        principal=Principal(tenant="acme", kind=PrincipalKind.AGENT, name="copilot"),
+        expires_at=expires_at,
+    )
+
+
+@pytest.mark.parametrize("how", ["revoked", "over"])
+async def test_a_call_that_waits_for_its_client_ends_with_the_clients_access_and_its_task_waits_on(
+    gateway: Gateway, how: str
+) -> None:
+    gateway.authority.judge = asking({"it": ELICIT})
+    soon = key(now() - LEEWAY + timedelta(seconds=4))
+    async with sitting(gateway) as client:
+        if how == "over":
+            gateway.state.publish(API_KEYS, "acme", "copilot", soon)
+            await gateway.host.reader.load()
+        async with client.call() as call:
+            question = await call.next()
+            if how == "revoked":
+                gateway.state.publish(API_KEYS, "acme", "copilot", None)
+            ended = await call.next()
+        assert ended["id"] == 7
+        assert ("expired" in ended["error"]["message"]) is (how == "over")
+        assert (await client.answer(question["id"], result=SURE)).status_code == 401
+        assert not gateway.authority.asked[1:]
+        gateway.state.publish(API_KEYS, "acme", "copilot", key(now() + timedelta(hours=1)))
+        await gateway.host.reader.load()
+        async with client.call() as again:  # the same call joins its task, which asks it
+            assert (await again.next())["id"] == question["id"]
+            await client.answer(question["id"], result=SURE)
+            assert json.loads(text_of(await again.next())) == {"it": SURE}
 
 
 async def test_an_error_is_an_answer_that_is_told_in_words(gateway: Gateway) -> None:
