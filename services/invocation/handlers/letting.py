@@ -12,7 +12,7 @@ from interlock.contracts.task import Principal
 from interlock.errors import Refused
 from interlock.state.port import View
 from services.invocation.clients import Connection, UpstreamError
-from services.invocation.clients.oauth import Access, Asked, Logins
+from services.invocation.clients.oauth import Access, Asked, Logins, Revoked
 
 
 class Letting:
@@ -60,12 +60,13 @@ class Letting:
             raise Refused(f"nobody logged in to server `{server}`", code="not_found")
         return access
 
-    async def end(self, by: Principal, server: str) -> None:
-        """Forget it; calls carry it for 5 s more at most."""
+    async def end(self, by: Principal, server: str) -> Revoked:
+        """Take it back and forget it; calls carry it for 5 s more at most."""
         connection = await self._connection(by.tenant, server)
         with _reached():
-            await self._logins.end(connection)
+            revoked = await self._logins.end(connection)
         await self._state(LoginEnded(by=by, tenant=by.tenant, name=server))
+        return revoked
 
     async def _state_login(self, by: Principal, connection: Connection) -> None:
         access = await self._logins.access(connection)

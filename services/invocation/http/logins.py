@@ -117,10 +117,12 @@ class LoginDoor:
         return JSONResponse(_shown(access))
 
     async def end(self, request: Request) -> Response:
-        """Forget what the upstream gave."""
+        """Forget what the upstream gave, taken back at its authorization server if that can be
+        done (RFC 7009): `revoked`, or `why` not."""
         caller = await self._caller(request, Right.SERVERS_WRITE)
-        await self._letting.end(caller.principal, request.path_params["name"])
-        return JSONResponse({"logged_in": False})
+        revoked = await self._letting.end(caller.principal, request.path_params["name"])
+        told = {"revoked": revoked.done, "why": revoked.why or None}
+        return JSONResponse({"logged_in": False, **told})
 
     async def _caller(self, request: Request, right: Right) -> Caller:
         caller = await authenticate(request, self._tokens)

@@ -75,8 +75,10 @@ def login(  # noqa: PLR0913 one option for each thing that an authorization serv
 
 
 def logout(context: typer.Context, name: Name) -> None:
-    """Forget what a server let Interlock in with; calls carry it for 5 s more at most."""
-    request(context, "DELETE", f"/invocation/v1/servers/{name}/login")
+    """Take back what a server let Interlock in with, and forget it; calls carry it for 5 s more."""
+    told = request(context, "DELETE", f"/invocation/v1/servers/{name}/login")
+    if not told.get("revoked"):
+        say(f"its tokens were not taken back there, and are good until they end: {told.get('why')}")
     say(f"server `{name}` is asked without any authorization from now on")
 
 

@@ -7,6 +7,7 @@ from services.invocation.clients.oauth.driving import NO_CREDENTIAL, Driver
 from services.invocation.clients.oauth.keeping import Keeper
 from services.invocation.clients.oauth.kept import Access, Grant, Method, Registration
 from services.invocation.clients.oauth.logins import Asked, Logins
+from services.invocation.clients.oauth.revoking import Revoked
 
 __all__ = [
     "NO_CREDENTIAL",
@@ -18,4 +19,5 @@ __all__ = [
     "Logins",
     "Method",
     "Registration",
+    "Revoked",
 ]

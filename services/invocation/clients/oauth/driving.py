@@ -66,6 +66,13 @@ class Driver:
 
     async def send(self, connection: Connection, request: httpx2.Request) -> httpx2.Response:
         """One request to let us in, and its answer if that is one which the SDK may see."""
+        answer = await self.exchange(connection, request)
+        if request.method != "GET":
+            _vet(connection, request, answer.status_code, answer.content)
+        return answer
+
+    async def exchange(self, connection: Connection, request: httpx2.Request) -> httpx2.Response:
+        """One request, and its answer whatever it is."""
         url, secret = str(request.url), request.method != "GET"
         unfit = authorizing.unfit_url(url, _url(connection), secret=secret)
         if unfit is not None:
@@ -82,8 +89,6 @@ class Driver:
                 content = await read(answer)
         except (aiohttp.ClientError, OSError, TimeoutError, TooLarge) as error:
             raise _away(connection, url, error) from None
-        if secret:
-            _vet(connection, request, answer.status, content)
         return httpx2.Response(answer.status, content=content, request=request)
 
 

@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
+from jwt import PyJWTError
 from mcp.client.auth import OAuthFlowError
 from mcp.client.auth.utils import union_scopes, validate_authorization_response_iss
 
@@ -15,6 +17,7 @@ from services.invocation.clients.oauth.driving import Driver, unlet
 from services.invocation.clients.oauth.keeping import Keeper
 from services.invocation.clients.oauth.kept import Access, Grant, Pending, Registration
 from services.invocation.clients.oauth.providers import Consenting, provider_of, resumed
+from services.invocation.clients.oauth.revoking import Revoked, endpoint, revocations
 from services.invocation.clients.port import Connection, Upstream, UpstreamError
 from services.invocation.decide import authorizing
 from services.invocation.model import Challenge
@@ -81,11 +84,34 @@ class Logins:
         """What is kept: not to be shown as it is."""
         return await self._keeper.look(connection)
 
-    async def end(self, connection: Connection) -> None:
-        """Forget all that is kept of it."""
-        async with self._keeper.alone(connection):
+    async def end(self, connection: Connection) -> Revoked:
+        """Take back what was given where that can be done, and forget all that is kept of it."""
+        async with self._keeper.alone(connection) as access:
+            revoked = await self._revoked(connection, access)
             await self._keeper.keep(connection, None)
-        log.info("upstream.logged_out", server=connection.server)
+        log.info("upstream.logged_out", server=connection.server, revoked=revoked.done)
+        return revoked
+
+    async def _revoked(self, connection: Connection, access: Access | None) -> Revoked:
+        at = None if access is None else endpoint(access)
+        if access is None or access.tokens is None:
+            return Revoked(False, "nothing was kept")
+        if at is None:
+            return Revoked(False, f"`{access.discovered.name}` has no endpoint for that")
+        try:
+            return await self._given_back(connection, access, at)
+        except (OAuthFlowError, ValueError, PyJWTError):  # of their words some are the key's
+            return Revoked(False, "who we are there can no longer be proven")
+        except (Refused, UpstreamError) as error:
+            return Revoked(False, error.detail)
+
+    async def _given_back(self, connection: Connection, access: Access, at: str) -> Revoked:
+        for request in await revocations(_url(connection), access, at):
+            answer = await self._driver.exchange(connection, request)
+            if answer.status_code != HTTPStatus.OK:
+                said = f"`{access.discovered.name}` answered with HTTP status"
+                return Revoked(False, f"{said} `{answer.status_code}`")
+        return Revoked(True)
 
     async def _refusal(self, connection: Connection) -> Challenge:
         """What the upstream asks of somebody whom it does not know."""

@@ -51,6 +51,10 @@ class Office:
     """Of the token endpoint, whatever it is asked."""
     token_at: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    given_back: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """With which `Authorization`, and what."""
+    takes_back: int = 200
+    """HTTP status."""
     secrets: set[str] = field(default_factory=set)
     """All that nobody else may see."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -115,6 +119,14 @@ class Office:
         asked = await request.json()
         return web.json_response({**asked, "client_id": "dynamic"}, status=201)
 
+    async def take_back(self, request: web.Request) -> web.Response:
+        """RFC 7009: who they are, and what they give back."""
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.given_back.append((request.headers.get("Authorization", ""), form))
+        self.scopes.pop(form["token"], None)
+        self.refreshing.discard(form["token"])
+        return web.Response(status=self.takes_back)
+
     async def token(self, request: web.Request) -> web.Response:
         form = dict(await request.post())
         grant = str(form["grant_type"])
@@ -164,6 +176,7 @@ async def office(**said: Any) -> AsyncIterator[Office]:
     app.router.add_get("/.well-known/oauth-authorization-server", one.server)
     app.router.add_post("/register", one.register)
     app.router.add_post("/token", one.token)
+    app.router.add_post("/revoke", one.take_back)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

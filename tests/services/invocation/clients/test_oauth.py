@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from interlock.errors import Refused
 from services.invocation.clients import (
@@ -24,6 +26,7 @@ from services.invocation.clients.oauth import (
     Keeper,
     Method,
     Registration,
+    Revoked,
 )
 from services.invocation.clients.oauth.kept import name_of
 from services.invocation.model import Challenge
@@ -347,3 +350,82 @@ async def test_what_an_authorization_server_answers_is_not_told(
     with pytest.raises(Refused, match="no bearer token") as caught:
         await one.logins.answer(to_office(place), place.consent(url), 1.0)
     assert "tell-tale" not in caught.value.detail
+
+
+def taking_back(place: Office) -> None:
+    """From now on its metadata names where tokens are taken back."""
+    place.metadata["revocation_endpoint"] = f"{place.origin}/revoke"
+
+
+async def test_a_logout_takes_back_what_was_given_and_forgets_it(
+    place: Office, one: Replica
+) -> None:
+    taking_back(place)
+    await one.log_in(place)
+    assert await one.logins.end(to_office(place)) == Revoked(True)
+    (_, first), (_, second) = place.given_back
+    assert [first["token_type_hint"], second["token_type_hint"]] == [
+        "refresh_token",
+        "access_token",
+    ]
+    assert first["client_id"] == "dynamic"
+    assert (place.scopes, place.refreshing) == ({}, set())
+    with pytest.raises(Refused, match="interlock server login"):
+        await one.call(place)
+
+
+@pytest.mark.parametrize("method", [Method.BASIC, Method.POST])
+async def test_who_gives_back_proves_itself_as_where_it_was_given(
+    place: Office, one: Replica, method: Method
+) -> None:
+    taking_back(place)
+    await one.logins.begin(to_office(place), as_itself(place.origin, method), 0.0)
+    assert (await one.logins.end(to_office(place))).done
+    ((authorization, form),) = place.given_back
+    assert authorization.startswith("Basic ") is (method is Method.BASIC)
+    assert (form.get("client_secret") == SECRET) is (method is Method.POST)
+    assert form["client_id"] == "me"
+
+
+async def test_a_key_proves_it_too(place: Office, one: Replica) -> None:
+    taking_back(place)
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    client = Registration(
+        client_id="me",
+        issuer=place.origin,
+        method=Method.KEY,
+        private_key=pem,
+        algorithm="ES256",
+    )
+    asked = Asked(Grant.CLIENT_CREDENTIALS, registration=client)
+    await one.logins.begin(to_office(place), asked, 0.0)
+    assert (await one.logins.end(to_office(place))).done
+    ((_, form),) = place.given_back
+    assert form["client_assertion_type"].endswith("jwt-bearer")
+    assert form["client_assertion"].count(".") == 2
+
+
+async def test_what_cannot_be_taken_back_is_forgotten_and_that_is_said(
+    place: Office, one: Replica
+) -> None:
+    taking_back(place)
+    place.takes_back = 503
+    await one.log_in(place)
+    told = await one.logins.end(to_office(place))
+    assert not told.done
+    assert "`503`" in told.why
+    assert len(place.given_back) == 1
+    with pytest.raises(Refused, match="interlock server login"):
+        await one.call(place)
+    assert not [one for one in place.secrets if one in told.why]
+
+
+async def test_nothing_secret_is_sent_to_an_endpoint_that_is_not_safe(
+    place: Office, one: Replica
+) -> None:
+    place.metadata["revocation_endpoint"] = "http://evil.example/revoke"
+    await one.log_in(place)
+    told = await one.logins.end(to_office(place))
+    assert not told.done
+    assert "evil.example" in told.why or "https" in told.why
