@@ -31,7 +31,7 @@ check: $(READY) ## lint, format, types, walls
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-test: check ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
+test: check $(ALSO) ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
 	@$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY) ## the fault matrix in full, and its report in docs (ARGS="-k kafka-")

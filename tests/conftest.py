@@ -1,5 +1,8 @@
-"""What every test may ask for."""
+"""What every test may ask for, and in which order tests run."""
 
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.components.fixtures"]
@@ -7,3 +10,36 @@ pytest_plugins = ["tests.components.fixtures"]
 # A loaded machine is not a counterexample: time limits are pytest-timeout's.
 settings.register_profile("interlock", deadline=None)
 settings.load_profile("interlock")
+
+DEAREST = ("smoke", "chaos", "conformance", "flows")
+"""Folders whose files begin first, so that small ones are left to even out the end of the run."""
+ON_ONE_SERVER = {"test_keycloak_mcp.py": "test_keycloak.py"}
+"""Files that go to one worker, because a second server would be dearer than waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Dearest first; else as they were collected."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1]
+        return DEAREST.index(folder) if folder in DEAREST else len(DEAREST)
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist=loadfile`, for some files together."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import (  # type: ignore[import-untyped]  # noqa: PLC0415 by xdist alone
+        LoadFileScheduling,
+    )
+
+    class ByServer(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            folder, _, name = file.rpartition("/")
+            return f"{folder}/{ON_ONE_SERVER.get(name, name)}"
+
+    return ByServer(config, log)
