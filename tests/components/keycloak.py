@@ -98,7 +98,8 @@ class Keycloak:
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """The admin API's answer; `path` is relative to the realm, as `/clients`."""
-        with httpx.Client(base_url=f"{self.url}/admin/realms/{self.realm}") as http:
+        url = f"{self.url}/admin/realms/{self.realm}"
+        with httpx.Client(base_url=url, timeout=PATIENCE) as http:
             token = {"Authorization": f"Bearer {self.admin_token()}"}
             answer = http.request(method, path, json=body, headers=token)
         answer.raise_for_status()
