@@ -100,7 +100,8 @@ def _around(host: Host, settings: Settings, journal: Journal, upstream: Upstream
 def _logins(
     host: Host, settings: Settings, plain: Upstreams, http: aiohttp.ClientSession
 ) -> tuple[Keeper, Logins]:
-    secrets = FileSecrets(settings.logins or host.data / "logins")
+    secrets = FileSecrets(settings.logins or host.data / "logins", settings.keys)
+    secrets.adopt()
     driver = Driver(http)
     keeper = Keeper(secrets, driver, lambda: host.now().timestamp())
     return keeper, Logins(plain, keeper, driver, settings.client_metadata_url)

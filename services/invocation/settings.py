@@ -1,7 +1,9 @@
 """What invocation reads from its environment, all of it."""
 
+import base64
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -44,6 +47,9 @@ class Settings(BaseSettings):
     logins: Path | None = None
     """The folder of what upstreams let Interlock in with, which all replicas share; unset, `logins`
     in the service's own folder."""
+    login_keys: SecretStr | None = None
+    """What they are sealed with: keys of 32 bytes in base64, the newest first, separated by commas;
+    unset, a key in a file of that folder, made at the first login."""
     client_metadata_url: str | None = None
     """Where our client id metadata document is, for authorization servers that take one."""
     calls: int = Field(default=256, ge=1)
@@ -63,6 +69,22 @@ class Settings(BaseSettings):
     keep_days: float = Field(default=30.0, ge=1)
     """How long ended tasks stay in the journal."""
 
+    @property
+    def keys(self) -> Sequence[str]:
+        """Of logins; none where they are in a file."""
+        return () if self.login_keys is None else _keys(self.login_keys.get_secret_value())
+
+    @field_validator("login_keys")
+    @classmethod
+    def _require_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        given = ["-"] if keys is None else _keys(keys.get_secret_value())
+        if keys is not None and (not given or not all(map(_is_key, given))):
+            raise ValueError(
+                "a key is 32 bytes in URL-safe base64 (`openssl rand -base64 32 | tr +/ -_`); "
+                "several are separated by commas, the newest first"
+            )
+        return keys
+
     @field_validator("client_metadata_url")
     @classmethod
     def _require_document(cls, url: str | None) -> str | None:
@@ -70,6 +92,17 @@ class Settings(BaseSettings):
         if parts.scheme != "https" or not parts.hostname or parts.path in {"", "/"}:
             raise ValueError("a client's document is at an `https` URL with a path")
         return url
+
+
+def _keys(text: str) -> list[str]:
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, b"-_", validate=True)) == 32
+    except ValueError:
+        return False
 
 
 def read_commands(path: Path | None) -> tuple[Command, ...]:

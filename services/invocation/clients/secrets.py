@@ -7,17 +7,23 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from interlock.errors import Unavailable
+import structlog
 
+from interlock.errors import Unavailable
+from services.invocation.clients.sealing import Sealer, key_in
+
+log = structlog.get_logger()
 LOCK_SECONDS = 30.0
 """For whoever changes a secret to be done with it."""
 GLANCE = 0.02
 """Seconds between two looks at a lock that another process holds."""
+KEY = "key"
+"""The file of the key, where it is among what it seals."""
 OTHERS = 0o077
 """The bits of a mode that let others in."""
 
@@ -68,15 +74,39 @@ class MemorySecrets:
 
 
 class FileSecrets:
-    """A file each, mode 0600, in a folder of mode 0700.
+    """A file each, sealed, mode 0600, in a folder of mode 0700.
 
     Replicas on several machines share the folder; its file system must know `flock` (NFSv4, and so
-    EFS, does). A file or folder that others may read is not believed.
+    EFS, does). A file or folder that others may read is not believed. Without `keys` (the newest
+    first) the key is in a file of the folder itself.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._keys = keys
+        self._made: Sealer | None = None
         self._mine: dict[str, asyncio.Lock] = {}
+
+    def adopt(self) -> None:
+        """Seal what older versions have left plain, and anew what an older key has sealed.
+
+        What somebody changes meanwhile is sealed by that; what no key fits is left alone.
+        """
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                self._adopt(path)
+            except Unavailable as error:
+                log.warning("secret.not_sealed", file=path.name, why=error.detail)
+
+    def _adopt(self, path: Path) -> None:
+        handle = self._open(path.with_suffix(".lock"))
+        try:
+            found = self._text(path) if _taken(handle) else None
+            if found is not None and not self._sealer().is_newest(found):
+                self._write(path, self._sealer().open(path.stem, found))
+                log.info("secret.sealed", file=path.name)
+        finally:
+            os.close(handle)
 
     async def read(self, name: str) -> str | None:
         return await asyncio.to_thread(self._read, self._path(name))
@@ -121,7 +151,26 @@ class FileSecrets:
         except OSError as error:
             raise self._broken(error) from None
 
+    def _sealer(self) -> Sealer:
+        if self._made is None:
+            path = self._folder / KEY
+            try:
+                self._require_folder()
+                keys = self._keys or [key_in(path)]
+                if not self._keys:
+                    _require_private(path, path.stat())
+                self._made = Sealer(keys)
+            except ValueError:
+                raise Unavailable(f"`{path}` holds no key, so no login can be read") from None
+            except OSError as error:
+                raise self._broken(error) from None
+        return self._made
+
     def _read(self, path: Path) -> str | None:
+        found = self._text(path)
+        return None if found is None else self._sealer().open(path.stem, found)
+
+    def _text(self, path: Path) -> str | None:
         try:
             with path.open(encoding="utf-8") as file:
                 _require_private(path, os.fstat(file.fileno()))
@@ -132,13 +181,13 @@ class FileSecrets:
             raise self._broken(error) from None
 
     def _write(self, path: Path, text: str) -> None:
-        new = path.with_suffix(f".{os.getpid()}.new")
+        new, sealed = path.with_suffix(f".{os.getpid()}.new"), self._sealer().seal(path.stem, text)
         try:
             self._require_folder()
             new.unlink(missing_ok=True)
             handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+                file.write(sealed)
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(path)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from interlock.errors import Refused
 from services.invocation.settings import Command, Settings, read_commands
@@ -59,3 +60,16 @@ def test_secrets_of_a_command_are_not_told(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         read_commands(written(tmp_path, bad))
     assert "hunter2" not in refused.value.detail
+
+
+def test_keys_of_logins_are_listed_the_newest_first() -> None:
+    one, two = "A" * 43 + "=", "B" * 42 + "A="
+    assert Settings(login_keys=SecretStr(f"{two}, {one},")).keys == [two, one]
+    assert Settings().keys == ()
+
+
+@pytest.mark.parametrize("text", ["", "tell-tale", "A" * 44 + "=,tell-tale", "AAAA"])
+def test_a_key_that_is_none_is_not_told(text: str) -> None:
+    with pytest.raises(ValidationError, match="32 bytes") as told:
+        Settings(login_keys=SecretStr(text))
+    assert "tell-tale" not in str(told.value)

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from interlock.errors import Unavailable
 from services.invocation.clients import FileSecrets, MemorySecrets, Secrets
@@ -56,7 +57,7 @@ async def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         await secrets.write("a", "text")
     found = [tmp_path / "kept", *(tmp_path / "kept").iterdir()]
     assert {stat.S_IMODE(one.stat().st_mode) & 0o077 for one in found} == {0}
-    assert len(found) == 3, "the folder, the secret and its lock; nothing half written"
+    assert len(found) == 4, "the folder, its key, the secret and its lock; nothing half written"
 
 
 @pytest.mark.parametrize("which", ["file", "folder"])
@@ -79,3 +80,73 @@ async def test_a_store_that_cannot_be_used_says_where_it_is(tmp_path: Path) -> N
     (tmp_path / "kept").write_text("no folder")
     with pytest.raises(Unavailable, match="kept"):
         await FileSecrets(tmp_path / "kept").write("a", "text")
+
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+PLAIN = '{"tokens":"tell-tale"}'
+
+
+def lying(folder: Path) -> str:
+    """All that is in the folder's secrets."""
+    return "".join(file.read_text() for file in folder.glob("*.json"))
+
+
+async def test_what_is_kept_tells_nothing_without_the_key(tmp_path: Path) -> None:
+    await FileSecrets(tmp_path / "kept", [OLD]).write("a", PLAIN)
+    assert "tell-tale" not in lying(tmp_path / "kept")
+    assert not (tmp_path / "kept" / "key").exists()
+    with pytest.raises(Unavailable, match="another key"):
+        await FileSecrets(tmp_path / "kept", [NEW]).read("a")
+    with pytest.raises(Unavailable, match="another key"):
+        await FileSecrets(tmp_path / "kept").read("a")
+
+
+async def test_a_key_is_changed_by_putting_a_new_one_before_it(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    await FileSecrets(folder, [OLD]).write("a", PLAIN)
+    both = FileSecrets(folder, [NEW, OLD])
+    assert await both.read("a") == PLAIN
+    both.adopt()
+    assert await FileSecrets(folder, [NEW]).read("a") == PLAIN
+
+
+async def test_what_was_kept_plain_is_read_and_sealed_at_the_start(tmp_path: Path) -> None:
+    folder, secrets = tmp_path / "kept", FileSecrets(tmp_path / "kept")
+    await secrets.write("a", "-")
+    (file,) = folder.glob("*.json")
+    file.write_text(PLAIN)
+    assert await secrets.read("a") == PLAIN
+    async with secrets.alone("a"):
+        FileSecrets(folder).adopt()  # who changes it seals it
+    assert "tell-tale" in lying(folder)
+    FileSecrets(folder).adopt()
+    assert "tell-tale" not in lying(folder)
+    assert await secrets.read("a") == PLAIN
+    FileSecrets(folder, [NEW]).adopt()  # it cannot be opened with that, and is left alone
+    assert await secrets.read("a") == PLAIN
+
+
+async def test_what_is_sealed_is_not_taken_for_anothers(tmp_path: Path) -> None:
+    secrets = FileSecrets(tmp_path / "kept")
+    await secrets.write("a", PLAIN)
+    (file,) = (tmp_path / "kept").glob("*.json")
+    await secrets.write("b", PLAIN)
+    (other,) = {*(tmp_path / "kept").glob("*.json")} - {file}
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(Unavailable):
+        await secrets.read("b")
+
+
+async def test_replicas_agree_on_the_key_that_one_of_them_makes(tmp_path: Path) -> None:
+    many = [FileSecrets(tmp_path / "kept") for _ in range(8)]
+    await asyncio.gather(*(one.write(f"{n}", PLAIN) for n, one in enumerate(many)))
+    assert [await many[-1].read(f"{n}") for n in range(8)] == [PLAIN] * 8
+
+
+async def test_a_key_that_is_none_is_named_and_not_told(tmp_path: Path) -> None:
+    secrets = FileSecrets(tmp_path / "kept")
+    await secrets.write("a", PLAIN)
+    (tmp_path / "kept" / "key").write_text("tell-tale")
+    with pytest.raises(Unavailable, match="holds no key") as told:
+        await FileSecrets(tmp_path / "kept").read("a")
+    assert "tell-tale" not in str(told.value)
