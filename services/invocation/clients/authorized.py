@@ -74,7 +74,9 @@ class Authorized:
     ) -> T:
         if not isinstance(connection.at, HttpConnection):
             return await attempt(connection)
-        used = await self._in_time(connection, end, self._keeper.token(connection))
+        used = None
+        if not self._keeper.lately_none(connection):
+            used = await self._in_time(connection, end, self._keeper.token(connection))
         refused: set[int] = set()
         while True:
             try:

@@ -21,17 +21,22 @@ def _constant(name: str) -> NoReturn:
 
 _scan = json.JSONDecoder(parse_constant=_constant).raw_decode
 _space = re.compile(r"[ \t\n\r]*").match
+_NAME = r'[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*'
+_first, _next = re.compile(_NAME).match, re.compile(rf"[ \t\n\r]*,{_NAME}").match
+"""A member's plain name and what stands around it. One with escapes is read as any value is."""
 
 
 def members(text: str) -> dict[str, Span]:
     """The members of the one object in `text`. `ValueError` if it is anything else."""
-    at = _after(text, 0, "{")
+    at = _skip(text, _after(text, 0, "{"))
     found: dict[str, Span] = {}
-    while text[at : at + 1] != "}":
-        if found:
-            at = _after(text, at, ",")
-        key, at = _value(text, _after(text, at, '"') - 1)
-        at = _skip(text, _after(text, at, ":"))
+    while not text.startswith("}", at):
+        if plain := (_next if found else _first)(text, at):
+            key, at = plain[1], plain.end()
+        else:
+            at = _after(text, at, ",") if found else at
+            key, at = _value(text, _after(text, at, '"') - 1)
+            at = _skip(text, _after(text, at, ":"))
         value, end = _value(text, at)
         if key in found:
             raise ValueError(f"the key `{key}` is there twice")

@@ -30,9 +30,9 @@ from services.invocation.handlers.room import Room
 from services.invocation.model import Call, How, Job, Try
 
 log = structlog.get_logger()
-STARTED_SECONDS = 0.02
+STARTED_SECONDS = 0.1
 """A call that takes no longer is told to have started together with its end: one publication
-instead of two, and nobody could have seen it run."""
+instead of two, and to people what takes a tenth of a second is at once."""
 PROGRESS_SECONDS = 0.2
 """Between two reports of one task's progress; of what comes in between the latest is told."""
 PROGRESS_AT_ONCE = 5
@@ -48,6 +48,8 @@ class Attempts:
         self._around = around
         self._ends = ends
         self._asking = Asking(around, ends, room)
+        calls, seconds = around.metrics.calls, around.metrics.call_seconds
+        self._count = {how: (calls.labels(how.value), seconds.labels(how.value)) for how in How}
         self.ask_again = self._asking.ask_again
 
     async def make(self, holding: Holding, call: Call) -> tuple[Try, float]:
@@ -65,10 +67,11 @@ class Attempts:
         seconds = perf_counter() - began
         if holding.latest is not None:
             self._progressed(holding, holding.latest)
-        tried = replace(self._result(holding, holding.call), told=holding.seq)
-        self._around.metrics.calls.labels(tried.how.value).inc()
-        self._around.metrics.call_seconds.labels(tried.how.value).observe(seconds)
-        return tried, seconds
+        tried = self._result(holding, holding.call)
+        calls, times = self._count[tried.how]
+        calls.inc()
+        times.observe(seconds)
+        return replace(tried, told=holding.seq) if holding.seq else tried, seconds
 
     def _result(self, holding: Holding, call: "asyncio.Future[Try]") -> Try:
         if call.cancelled():

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from interlock.contracts.ids import TaskId
 from interlock.contracts.task import Task
+from interlock.storage.hot import Hot
 from interlock.storage.statements import insert_or
 from services.invocation.decide import choose
 from services.invocation.model import Control, Job, Lease, State, Upstream
@@ -32,12 +33,14 @@ from services.invocation.store.tables import (
 )
 
 SERVER = tuple_(JOURNAL.c.tenant, JOURNAL.c.server)
-# Run four times a second, and built once: that costs as much as running them.
-_BEAT = insert_or(WORKERS, ["owner"], {"beat": WORKERS.c.beat + 1})
-_CONTROLS = select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.control).where(
-    IS_CLAIMED, JOURNAL.c.owner == bindparam("by"), JOURNAL.c.control.is_not(None)
+# Run four times a second.
+_BEAT = Hot(insert_or(WORKERS, ["owner"], {"beat": WORKERS.c.beat + 1}))
+_CONTROLS = Hot(
+    select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, JOURNAL.c.control).where(
+        IS_CLAIMED, JOURNAL.c.owner == bindparam("by"), JOURNAL.c.control.is_not(None)
+    )
 )
-_LEASES = (
+_LEASES = Hot(
     select(*KEY, JOURNAL.c.owner, JOURNAL.c.fence, WORKERS.c.beat)
     .select_from(JOURNAL)
     .outerjoin(WORKERS, WORKERS.c.owner == JOURNAL.c.owner)
@@ -134,9 +137,9 @@ def _claimed(job: Job, wanted: Wanted) -> Job:
 
 def beat(connection: Connection, owner: str) -> dict[Lease, Control]:
     """Show life, and read which of the owner's tasks are to stop."""
-    connection.execute(_BEAT, {"owner": owner, "beat": 1})
-    rows = connection.execute(_CONTROLS, {"by": owner})
-    controls = {lease_of(row): control_of(row.control) for row in rows}
+    _BEAT.run(connection, [{"owner": owner, "beat": 1}])
+    found = _CONTROLS.found(connection, {"by": owner})
+    controls = {Lease(*lease): control_of(text) for *lease, text in found}
     return {lease: control for lease, control in controls.items() if control is not None}
 
 
@@ -157,7 +160,7 @@ def retire(connection: Connection, owner: str) -> None:
 
 def leases(connection: Connection) -> dict[Lease, int | None]:
     """All leases, each with its holder's counter; None where its holder never showed life."""
-    return {lease_of(row): row.beat for row in connection.execute(_LEASES)}
+    return {Lease(*lease): beat for *lease, beat in _LEASES.found(connection, {})}
 
 
 def leased(connection: Connection, lease: Lease) -> tuple[Job, Control | None] | None:

@@ -54,8 +54,11 @@ class Journal:
         return await self._database.run(lambda c: writing.settle(c, key, late))
 
     async def beat(self, owner: str) -> dict[Lease, Control]:
-        """Show life; the leases of `owner` that are to be stopped."""
-        return await self._database.quick(lambda c: claiming.beat(c, owner))
+        """Show life; the leases of `owner` that are to be stopped.
+
+        After a power cut nobody lives, so this need not survive one.
+        """
+        return await self._database.quick(lambda c: claiming.beat(c, owner), durable=False)
 
     async def answered(self, owner: str) -> dict[Lease, tuple[Task, str]]:
         """Answers for calls of `owner` that wait for some, each with its round's header."""

@@ -17,7 +17,7 @@ class Backend(Protocol):
     async def run(self, work: Work[T], *, alter: bool) -> T:
         """See `Database.run`; `alter` as in `Database.alter`."""
 
-    async def quick(self, work: Work[T], committed: Callable[[T], None]) -> T:
+    async def quick(self, work: Work[T], committed: Callable[[T], None], durable: bool) -> T:
         """See `Database.quick`."""
 
     async def read(self, work: Work[T]) -> T:

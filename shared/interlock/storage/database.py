@@ -37,14 +37,16 @@ class Database:
         """
         return await self._backend.run(work, alter=False)
 
-    async def quick(self, work: Work[T], committed: Callable[[T], None] = _nobody) -> T:
+    async def quick(
+        self, work: Work[T], committed: Callable[[T], None] = _nobody, *, durable: bool = True
+    ) -> T:
         """`run` for a transaction that touches few rows: where that is cheaper, at once and in the
         caller's thread, so that nothing else in it proceeds meanwhile.
 
         `committed` is told the result as soon as everybody sees it, which may be before it would
-        survive a power cut.
+        survive a power cut. Without `durable` that is not waited for, where it can be chosen.
         """
-        return await self._backend.quick(work, committed)
+        return await self._backend.quick(work, committed, durable)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` as one read-only transaction, never in the way of `run`."""

@@ -102,6 +102,11 @@ class InsertRows:
         self._compiled.run_many(connection, rows)
 
 
+def _nothing(row: Row) -> tuple[Any, ...]:
+    """The parameters of a statement that has none."""
+    return ()
+
+
 class _Compiled:
     """A statement in SQLite's words."""
 
@@ -111,7 +116,7 @@ class _Compiled:
         names: list[str] = list(compiled.positiontup or ())
         processors = [compiled._bind_processors.get(name) for name in names]
         self._fixed = compiled.params
-        self._pick = itemgetter(*names)
+        self._pick = itemgetter(*names) if names else _nothing
         """Much less than a look-up for each parameter; a lone one it gives without its tuple."""
         self._lone = len(names) == 1
         self._processed = [(at, one) for at, one in enumerate(processors) if one is not None]

@@ -49,8 +49,8 @@ class Postgres:
         """One transaction, READ COMMITTED. The caller may leave; the transaction goes on."""
         return await self._shielded(work, read_only=False)
 
-    async def quick(self, work: Work[T], committed: Callable[[T], None]) -> T:
-        """As `run`: a server is never in the caller's thread."""
+    async def quick(self, work: Work[T], committed: Callable[[T], None], durable: bool) -> T:
+        """As `run`: a server is never in the caller's thread, and flushes as it is set up to."""
         result = await self._shielded(work, read_only=False)
         committed(result)
         return result

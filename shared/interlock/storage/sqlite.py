@@ -53,7 +53,7 @@ class Sqlite:
         """One transaction, alone: it holds the file's write lock from its first moment."""
         return await self._writer.do(self._writer.alter if alter else self._writer.transact, work)
 
-    async def quick(self, work: Work[T], committed: Callable[[T], None]) -> T:
+    async def quick(self, work: Work[T], committed: Callable[[T], None], durable: bool) -> T:
         """In this very thread, unless the file is held or its WAL grows: then `run` waits."""
         if self._closing:
             raise Unavailable(f"database `{self._quick.file}` is closed")
@@ -66,7 +66,7 @@ class Sqlite:
             committed(result)
             return result
         committed(result)
-        if self._flush is not None:
+        if self._flush is not None and durable:
             await self._flush()
         return result
 

@@ -43,13 +43,21 @@ class Keeper:
         self._seen: dict[Place, _Seen] = {}
         self._renewing: set[asyncio.Task[str]] = set()
 
+    def lately_none(self, connection: Connection) -> bool:
+        """Whether it is sure, without a look, that a call carries no token."""
+        seen = self._seen.get(connection.place)
+        return seen is not None and seen.access is None and self._is_news(seen)
+
+    def _is_news(self, seen: _Seen) -> bool:
+        return asyncio.get_running_loop().time() - seen.at < LOOK_SECONDS
+
     async def token(self, connection: Connection) -> str | None:
         """What a call may carry; None where nobody let us in, which many upstreams do not want."""
         seen = self._seen.get(connection.place)
-        if seen is None or asyncio.get_running_loop().time() - seen.at >= LOOK_SECONDS:
-            access = await self.look(connection)
-        else:
+        if seen is not None and self._is_news(seen):
             access = seen.access
+        else:
+            access = await self.look(connection)
         if access is None:
             return None
         if access.refreshable and authorizing.ends_soon(access.expires_at, self._now()):

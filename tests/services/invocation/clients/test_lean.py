@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 from mcp.shared.inbound import decode_header_value
@@ -10,7 +9,9 @@ from mcp.shared.inbound import decode_header_value
 from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import Reach, UpstreamCall, UpstreamError, Upstreams
+from services.invocation.clients.posts import Place
 from services.invocation.clients.text import LARGEST
+from services.invocation.clients.wire import Wire
 from tests.services.invocation.clients.talking import Heard, Talk, http, result, talking, to
 
 DONE = '{"content": [], "resultType":"complete",  "isError":false, "n": 1.10}'
@@ -209,21 +210,19 @@ async def test_a_connection_that_was_closed_before_the_write_means_not_sent(
         heard.append(one)
         writer.write(result(DONE))
 
-    pool = upstreams._http.connector
-    assert pool is not None
-    real = pool.connect
+    real = upstreams._posts._rested
 
-    async def closed(*given: Any, **more: Any) -> Any:
-        connection = await real(*given, **more)
-        assert connection.transport is not None
-        connection.transport.close()
-        return connection
+    def closed(place: Place) -> Wire | None:
+        wire = real(place)
+        assert wire is not None
+        wire._transport.close()
+        return wire
 
     async with talking(talk) as url:
         call = UpstreamCall(to(url), "grant", '{"text":"%s"}' % ("x" * 200_000), 5)
         await upstreams.call(call)
         calls = len(heard)
-        monkeypatch.setattr(pool, "connect", closed)
+        monkeypatch.setattr(upstreams._posts, "_rested", closed)
         with pytest.raises(UpstreamError, match="before anything was sent") as raised:
             await upstreams.call(call)
     assert (raised.value.reach, len(heard)) == (Reach.NOT_SENT, calls)
