@@ -34,6 +34,7 @@ from services.gateway.handlers.sweeps import Sweeps
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import Visible
 from services.gateway.handlers.waiting import Waiters
+from services.gateway.http.body import Bodies
 from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
 from services.gateway.http.listen import Listen
@@ -89,9 +90,9 @@ async def parts(
     tasks = _tasks(host, store, sweeps, reader)
     rounds, leases = _rounds(host, tasks), Leases(store)
     calls = _calls(host, settings, (tasks, waiters, refusals, leases), rounds)
-    projector = Projector(store, waiters, host.metrics)
+    projector, bodies = Projector(store, waiters, host.metrics), _bodies(settings)
     inputs, own = Inputs(tasks, rounds), OwnTasks(tasks, rounds, calls.terms.keep)
-    rest = Door(tasks, inputs, waiters, refusals, host.tokens, host.traces, settings)
+    rest = Door(tasks, inputs, waiters, refusals, host.tokens, host.traces, settings, bodies)
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
@@ -102,7 +103,7 @@ async def parts(
     serving = protocol(features, own, lists, others, version("interlock"))
     async with serving as application:
         door = _sticky_door(settings, sticky, changes, refusals)
-        shared = calls, refusals, FeatureReader(shelves)
+        shared = calls, refusals, FeatureReader(shelves), bodies
         fast = Lean(calls, features, lists, settings.keep_alive_seconds)
         mcp = _door(host, settings, shared, (application, fast), door)
         yield Parts(
@@ -118,14 +119,18 @@ async def parts(
         )
 
 
+def _bodies(settings: Settings) -> Bodies:
+    return Bodies(settings.body_limit, settings.held_bytes)
+
+
 def _door(
     host: Host,
     settings: Settings,
-    shared: tuple[Calls, Refusals, FeatureReader],
+    shared: tuple[Calls, Refusals, FeatureReader, Bodies],
     serving: tuple[ASGIApp, Lean],
     sticky: StickyDoor | None,
 ) -> McpDoor:
-    calls, refusals, features = shared
+    calls, refusals, features, bodies = shared
     return McpDoor(
         calls.tasks,
         host.tokens,
@@ -133,7 +138,7 @@ def _door(
         *serving,
         calls=calls,
         features=features,
-        body_limit=settings.body_limit,
+        bodies=bodies,
         reached=_reached(host, settings),
         slow_reader=settings.slow_reader_seconds,
         sticky=sticky,

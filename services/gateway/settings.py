@@ -13,6 +13,9 @@ class Settings(BaseSettings):
 
     body_limit: int = Field(default=1024 * 1024, gt=0)
     """Bytes of a request; more is 413."""
+    held_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """Of all requests that are under way in one process, as they came: they take some five times as
+    much memory while they wait. More is 503."""
     call_deadline_seconds: float = Field(default=3600, gt=0)
     """Of a `tools/call`, from the door to the end, time held included."""
     grace_seconds: float = Field(default=60, gt=0)

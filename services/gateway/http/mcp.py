@@ -23,7 +23,7 @@ from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
 from services.gateway.http.answers import jsonrpc_error, refused, unavailable
-from services.gateway.http.body import parse_request, read_body
+from services.gateway.http.body import Bodies, parse_request
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
 from services.gateway.http.means import means_of, wrong_level
@@ -57,7 +57,7 @@ class McpDoor:
         *,
         calls: Calls,
         features: FeatureReader,
-        body_limit: int,
+        bodies: Bodies,
         reached: Reached,
         slow_reader: float,
         sticky: StickyDoor | None = None,
@@ -74,7 +74,7 @@ class McpDoor:
         self._calls = calls
         self._slow_reader = slow_reader
         self._features = features
-        self._body_limit = body_limit
+        self._bodies = bodies
         self._reached = reached
         self._scopes = scopes
         self._sticky = sticky
@@ -86,6 +86,7 @@ class McpDoor:
         try:
             body = await self._admit(request, resource, front)
             exchange = await self._exchange(request, resource, front, body)
+            held = self._bodies.held(body)
         except Refused as error:
             self._refusals.note(error, scope["state"].get("caller"), front.server)
             await refused(error)(scope, receive, send)
@@ -93,11 +94,12 @@ class McpDoor:
         except InterlockError as error:
             await refused(error)(scope, receive, send)
             return
-        if isinstance(exchange, Response):
-            await exchange(scope, receive, send)
-            return
-        scope["state"][EXCHANGE] = exchange
-        await self._serve(exchange, body, request, send)
+        with held:
+            if isinstance(exchange, Response):
+                await exchange(scope, receive, send)
+                return
+            scope["state"][EXCHANGE] = exchange
+            await self._serve(exchange, body, request, send)
 
     async def _serve(self, exchange: Exchange, body: bytes, request: Request, send: Send) -> None:
         reply, receive = exchange.reply, request.receive
@@ -149,7 +151,7 @@ class McpDoor:
             await self._tasks.visible.toolset(tenant, front.toolset)
         if request.method != "POST":
             return b""
-        return await read_body(request, self._body_limit)
+        return await self._bodies.read(request)
 
     async def _exchange(
         self, request: Request, resource: str, front: Front, body: bytes

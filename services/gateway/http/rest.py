@@ -25,7 +25,7 @@ from services.gateway.handlers.tasks import Asked, Tasks
 from services.gateway.handlers.waiting import Waiters, Watch, until_final
 from services.gateway.http.answers import answer, refused
 from services.gateway.http.bodies import NewInput, NewTask, read_as
-from services.gateway.http.body import parse_request, read_body
+from services.gateway.http.body import Bodies, parse_request
 from services.gateway.http.stream import MilestoneStream, StreamLimits
 from services.gateway.model import Feature, Means, Offer, Place, Snapshot
 from services.gateway.settings import Settings
@@ -44,6 +44,7 @@ class Door:
     tokens: Tokens
     traces: Traces
     settings: Settings
+    bodies: Bodies
 
     @takes(NewTask)
     async def submit(self, request: Request) -> Response:
@@ -54,7 +55,11 @@ class Door:
         while it runs is what `capabilities` declare.
         """
         caller = await self._caller(request)
-        body = await read_body(request, self.settings.body_limit)
+        body = await self.bodies.read(request)
+        with self.bodies.held(body):
+            return await self._submit(caller, request, body)
+
+    async def _submit(self, caller: Caller, request: Request, body: bytes) -> Response:
         given, text = parse_request(body)
         new = read_as(NewTask, given)
         request.state.about = (new.server, new.tool)
@@ -115,7 +120,7 @@ class Door:
         for a submission.
         """
         caller = await self._caller(request)
-        body = await read_body(request, self.settings.body_limit)
+        body = await self.bodies.read(request)
         given, text = parse_request(body)
         new = read_as(NewInput, given)
         exact = cut(text, "responses") or "{}"

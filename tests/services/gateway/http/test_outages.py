@@ -1,6 +1,8 @@
 """What a client is told while something of ours is away, and what becomes of its task."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -12,11 +14,13 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.errors import Unavailable, Unsure
 from interlock.testing.build import KEYRING
 from services.gateway.model import Snapshot
+from services.gateway.settings import Settings
 from services.gateway.store import Accepting, MemorySnapshots
-from tests.services.gateway.build import Gateway, World, now, world
+from tests.services.gateway.build import Gateway, World, eventually, now, world
 from tests.services.gateway.http.raw import ACCEPT, call, headers, post
 from tests.services.gateway.http.test_mcp import SLOW
 from tests.services.gateway.http.test_rest import CALL, WAIT
+from tests.services.gateway.http.test_stream import start
 
 LEGACY = {"MCP-Protocol-Version": "2025-11-25", **ACCEPT}
 PLAIN = {"name": "crm__search", "arguments": {"query": "acme"}}
@@ -144,3 +148,37 @@ async def test_a_lost_answer_tells_an_mcp_client_where_to_look(
     (place,) = suite.shared.tasks
     assert result["isError"] is True
     assert f"{gateway.url}/v1/tasks/{place.task_id}" in result["content"][0]["text"]
+
+
+@pytest.mark.parametrize("way", ["mcp", "rest"])
+async def test_what_calls_that_wait_hold_in_memory_is_bounded_and_more_is_503(
+    suite: World, way: str
+) -> None:
+    suite.authority.judge = start
+    held = Settings(held_bytes=3000)
+    async with suite.gateway(held) as gateway, gateway.client() as client:
+
+        async def ask(what: str) -> httpx2.Response:
+            arguments = {"query": what * 1000}
+            if way == "mcp":
+                return await post(client, call(arguments=arguments))
+            wanted = {"server": "crm", "tool": "search", "arguments": arguments}
+            return await client.post("/v1/tasks", json=wanted, headers={"Prefer": "wait=3"})
+
+        waiting = [asyncio.ensure_future(ask(what)) for what in "ab"]
+        await eventually(lambda: len(gateway.authority.asked) == 2 or None)
+        told = await ask("c")
+        assert (told.status_code, told.headers["retry-after"]) == (503, "5")
+        assert len(gateway.authority.asked) == 2
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        again = asyncio.ensure_future(until_there_is_room(ask))
+        await eventually(lambda: len(gateway.authority.asked) == 3 or None)
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+
+
+async def until_there_is_room(ask: Callable[[str], Awaitable[httpx2.Response]]) -> None:
+    while (await ask("d")).status_code == 503:
+        pass
