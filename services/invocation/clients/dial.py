@@ -1,6 +1,7 @@
-"""The pool of HTTP connections for all that is more than a plain POST and its answer."""
+"""The one pool of HTTP connections that every upstream over HTTP is called through."""
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 
 from services.invocation.clients.address import AddressGuard
 from services.invocation.clients.events import TooLarge
@@ -28,6 +29,22 @@ def open_pool(guard: AddressGuard, per_host: int = 100) -> aiohttp.ClientSession
         skip_auto_headers=("User-Agent",),
         trust_env=False,
     )
+
+
+class Body(aiohttp.BytesPayload):
+    """A request's body, which leaves in one write together with the headers."""
+
+    sent = False
+    """A byte may have left. A pool may give out a connection whose end was not noticed yet."""
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        transport = writer.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("the connection had ended")
+        self.sent = True
+        await super().write_with_length(writer, content_length)
 
 
 async def read(answer: aiohttp.ClientResponse) -> bytes:

@@ -7,7 +7,6 @@ import aiohttp
 
 from interlock.errors import Refused
 from services.invocation.clients.port import Connection, Reach, UpstreamError
-from services.invocation.clients.posts import Unreachable
 from services.invocation.clients.text import LARGEST, Span, compact, members
 
 UNSUPPORTED_VERSION = -32022
@@ -15,14 +14,13 @@ METHOD_NOT_FOUND = -32601
 
 
 def of_exception(connection: Connection, error: Exception, sent: bool = True) -> UpstreamError:
-    """What could not be done; `sent`: a byte may have left. Raises `Refused` for an address that
+    """What aiohttp could not do; `sent`: a byte may have left. Raises `Refused` for an address that
     may not be dialled.
 
     aiohttp itself repeats no POST: it does so for idempotent methods only.
     """
     name = connection.server
-    # Name, address, TLS: before any byte.
-    if isinstance(error, aiohttp.ClientConnectorError | Unreachable):
+    if isinstance(error, aiohttp.ClientConnectorError):  # name, address, TLS: before any byte
         if isinstance(error.os_error, PermissionError):
             raise Refused(
                 f"server `{name}` cannot be called: {error.os_error.strerror}; an operator can "
@@ -51,15 +49,12 @@ def of_exception(connection: Connection, error: Exception, sent: bool = True) ->
 def of_status(
     connection: Connection, status: int, headers: Mapping[str, str], body: bytes
 ) -> UpstreamError:
-    """What an HTTP answer other than a result says about the call.
-
-    `headers` are found by names in lower case.
-    """
+    """What an HTTP answer other than a result says about the call."""
     name = connection.server
     error = _rpc(connection, body) or UpstreamError(
         Reach.ANSWERED, f"server `{name}` answered with HTTP status `{status}`"
     )
-    asked = headers.get("retry-after")
+    asked = headers.get("Retry-After")
     if status == 429 or (status == 503 and asked is not None):
         error.reach = Reach.NOT_SENT
         error.retry_after = _seconds(asked)
@@ -67,7 +62,7 @@ def of_status(
         error.reach = Reach.LOST
     error.status = status
     if status in {401, 403}:
-        error.challenge = headers.get("www-authenticate")
+        error.challenge = headers.get("WWW-Authenticate")
     return error
 
 

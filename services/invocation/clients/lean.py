@@ -23,6 +23,7 @@ from interlock.contracts.catalogue import HttpConnection
 from interlock.contracts.task import NO_CLIENT, Client
 from interlock.contracts.upstream import TASK_ID_META
 from services.invocation.clients import faults
+from services.invocation.clients.dial import CONNECT_SECONDS, Body, read
 from services.invocation.clients.events import EventReader, TooLarge
 from services.invocation.clients.port import (
     Connection,
@@ -33,9 +34,7 @@ from services.invocation.clients.port import (
     UpstreamCall,
     UpstreamError,
 )
-from services.invocation.clients.posts import Outgoing, Posts
 from services.invocation.clients.text import Span, members
-from services.invocation.clients.wire import Answer
 from services.invocation.model import CALL, Asks
 
 VERSION = "2026-07-28"
@@ -50,8 +49,8 @@ _META: Mapping[str, object] = {
 class LeanClient:
     """Calls through one pool of connections, which its owner closes."""
 
-    def __init__(self, posts: Posts) -> None:
-        self._posts = posts
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
         self._ids = itertools.count(1)
 
     async def call(self, request: UpstreamCall) -> UpstreamAnswer:
@@ -108,24 +107,27 @@ class LeanClient:
 
     async def _send(self, connection: Connection, post: "_Post") -> Span:
         assert isinstance(connection.at, HttpConnection)
-        sent = False
+        body = Body(post.body(next(self._ids)))
         try:
-            body = post.body(next(self._ids))
-            request = Outgoing(connection.at.url, post.headers(connection), body)
-            async with self._posts.wire(request.place, post.timeout / 2) as wire:
-                answer = wire.post(request.text)
-                sent = True
-                await answer.head()
+            async with self._http.post(
+                connection.at.url,
+                data=body,
+                headers=post.headers(connection),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=min(CONNECT_SECONDS, post.timeout / 2)
+                ),
+            ) as answer:
                 if answer.status != 200:
-                    told = await answer.read()
+                    told = await read(answer)
                     raise faults.of_status(connection, answer.status, answer.headers, told)
                 if answer.content_type == "text/event-stream":
                     return await _streamed(connection, answer, post.told)
-                return _result(connection, _message(connection, await answer.read()))
+                return _result(connection, _message(connection, await read(answer)))
         except TooLarge:
             raise faults.too_large(connection) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise faults.of_exception(connection, error, sent) from None
+            raise faults.of_exception(connection, error, body.sent) from None
 
 
 class Told(NamedTuple):
@@ -208,10 +210,10 @@ def _asks(connection: Connection, result: Span) -> Asks:
     return Asks("{}" if requests is None else requests.text, state.text if state else None)
 
 
-async def _streamed(connection: Connection, answer: Answer, told: Told) -> Span:
+async def _streamed(connection: Connection, answer: aiohttp.ClientResponse, told: Told) -> Span:
     """The result on a stream; its progress, and what it logs, passed on before."""
     events = EventReader()
-    async for chunk in answer.pieces():
+    async for chunk in answer.content.iter_any():
         for data in events.feed(chunk):
             message = _message(connection, data)
             if "method" not in message:

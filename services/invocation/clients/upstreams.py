@@ -24,7 +24,6 @@ from services.invocation.clients.port import (
     UpstreamError,
     Wanted,
 )
-from services.invocation.clients.posts import Posts
 from services.invocation.clients.sessions import OPEN_SECONDS, Session
 from services.invocation.clients.text import Span
 
@@ -46,8 +45,7 @@ class Upstreams:
         per_host: int = PER_HOST,
     ) -> None:
         self._http = open_pool(guard or AddressGuard(), per_host)
-        self._posts = Posts(guard or AddressGuard(), per_host)
-        self._lean = LeanClient(self._posts)
+        self._lean = LeanClient(self._http)
         self._listener = HttpListener(self._http)
         self._sessions = Sessions(self._http, commands)
         self._modern: dict[object, bool] = {}
@@ -115,7 +113,6 @@ class Upstreams:
     async def close(self) -> None:
         """Close all connections; no process is left behind."""
         await self._sessions.close()
-        await self._posts.close()
         await self._http.close()
 
     async def _client(self, connection: Connection, seconds: float) -> LeanClient | Session:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from mcp.shared.inbound import decode_header_value
@@ -9,9 +10,7 @@ from mcp.shared.inbound import decode_header_value
 from interlock.contracts.upstream import TASK_ID_META
 from interlock.errors import Refused
 from services.invocation.clients import Reach, UpstreamCall, UpstreamError, Upstreams
-from services.invocation.clients.posts import Place
 from services.invocation.clients.text import LARGEST
-from services.invocation.clients.wire import Wire
 from tests.services.invocation.clients.talking import Heard, Talk, http, result, talking, to
 
 DONE = '{"content": [], "resultType":"complete",  "isError":false, "n": 1.10}'
@@ -210,19 +209,21 @@ async def test_a_connection_that_was_closed_before_the_write_means_not_sent(
         heard.append(one)
         writer.write(result(DONE))
 
-    real = upstreams._posts._rested
+    pool = upstreams._http.connector
+    assert pool is not None
+    real = pool.connect
 
-    def closed(place: Place) -> Wire | None:
-        wire = real(place)
-        assert wire is not None
-        wire._transport.close()
-        return wire
+    async def closed(*given: Any, **more: Any) -> Any:
+        connection = await real(*given, **more)
+        assert connection.transport is not None
+        connection.transport.close()
+        return connection
 
     async with talking(talk) as url:
         call = UpstreamCall(to(url), "grant", '{"text":"%s"}' % ("x" * 200_000), 5)
         await upstreams.call(call)
         calls = len(heard)
-        monkeypatch.setattr(upstreams._posts, "_rested", closed)
+        monkeypatch.setattr(pool, "connect", closed)
         with pytest.raises(UpstreamError, match="before anything was sent") as raised:
             await upstreams.call(call)
     assert (raised.value.reach, len(heard)) == (Reach.NOT_SENT, calls)
