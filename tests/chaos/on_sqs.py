@@ -11,6 +11,7 @@ from aiobotocore.session import get_session
 
 from interlock.bus.sqs.address import address
 from interlock.bus.sqs.broker.wire import pack
+from interlock.bus.sqs.entries import kept
 from interlock.contracts.topics import topics_of
 from tests.chaos.meddling import CONCERNS_ALL, Meddler
 from tests.chaos.transports import Transport
@@ -20,6 +21,9 @@ from tests.components.suite import Suite
 
 VISIBILITY = 4
 """Seconds."""
+DEATHS = 2
+"""So many leave with a message at most. One that five left with is parked, as it must be: whoever
+takes one that has suffered this hands it on before it leaves."""
 
 
 @dataclass
@@ -73,6 +77,8 @@ class SqsMeddler:
     endpoint: str
     group: str
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _taken: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    """What is neither settled nor left with, by receipt."""
 
     async def join(self) -> None:
         known: dict[str, Any] = {
@@ -95,6 +101,7 @@ class SqsMeddler:
                 QueueUrl=queue,
                 MaxNumberOfMessages=10,
                 MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 WaitTimeSeconds=0,
             )
             return [(queue, message) for message in got.get("Messages", ())]
@@ -102,6 +109,7 @@ class SqsMeddler:
         found = [one for some in await asyncio.gather(*map(of, self._queues)) for one in some]
         if not found:
             await asyncio.sleep(0.05)
+        self._taken |= {one["ReceiptHandle"]: (queue, one) for queue, one in found}
         return found
 
     async def put(self, taken: Sequence[tuple[str, Any]]) -> None:
@@ -131,9 +139,19 @@ class SqsMeddler:
             await self._client.delete_message(
                 QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"]
             )
+            self._taken.pop(message["ReceiptHandle"], None)
 
     async def rest(self) -> None:
         """Nothing: who does not ask gets nothing."""
 
     async def leave(self) -> None:
+        worn = [one for one in self._taken.values() if _deaths(one[1]) >= DEATHS]
+        await self.put(worn)
+        await self.settle(worn)
+        self._taken.clear()
         await self._stack.aclose()
+
+
+def _deaths(message: Any) -> int:
+    """How many were gone with it before."""
+    return kept(message).deaths + int(message["Attributes"]["ApproximateReceiveCount"]) - 1

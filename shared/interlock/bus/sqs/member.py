@@ -90,7 +90,8 @@ class Member:
         except Unavailable:
             await self._let_go(self._held.of(deliveries))
             raise
-        if len(deliveries) < self._group.limits.batch:
+        one_by_one = any(one.killed for one in deliveries)
+        if len(deliveries) < self._group.limits.batch and not one_by_one:
             await self._rest(self._group.limits.linger)
 
     async def _apart(self, deliveries: Sequence[Delivery]) -> None:

@@ -97,6 +97,20 @@ async def test_a_message_that_kills_its_process_is_parked_and_its_neighbours_are
     assert {event.body.task.id for event in seen.items} <= {"a", "b"}
 
 
+async def test_suspects_are_handled_one_after_another_without_a_pause(
+    sqs_url: str, bus: SqsBus, raw_client: Connection
+) -> None:
+    """Else a group that lets messages gather takes so long over what a dead member held that
+    others may die of it, too."""
+    seen = Seen()
+    suspects = [packed(raw(authenticated(f"task-{n}")), Kept(deaths=1)) for n in range(5)]
+    await raw_client.send(queue(sqs_url), suspects)
+    async with running(bus, policy(seen, limits=replace(QUICK, linger=600.0))):
+        assert {event.body.task.id for event in await seen.count(5)} == {
+            f"task-{n}" for n in range(5)
+        }
+
+
 async def test_an_orderly_stop_that_hands_back_counts_no_attempt(bus: SqsBus) -> None:
     began, seen = Seen(), Seen()
 
