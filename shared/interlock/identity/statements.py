@@ -17,11 +17,14 @@ from interlock.contracts.task import Principal, PrincipalKind, Task, TaskKind, r
 from interlock.errors import Forged
 from interlock.identity import jose
 from interlock.identity.jose import Claims, Unproven
+from interlock.lately import Lately
 
 IDENTITY = "interlock-identity+jwt"
 GRANT = "interlock-grant+jwt"
+LEAST = 1024
+"""Statements that a process remembers at the least."""
 MOST = 2048
-"""Statements, and headers, that a process remembers."""
+"""Headers that it remembers at the most."""
 
 DOORS = frozenset({"gateway", "auth"})
 MAY_IDENTIFY: Mapping[TaskKind, frozenset[str]] = MappingProxyType(
@@ -45,18 +48,16 @@ class Made:
     """
 
     def __init__(self) -> None:
-        self._by: dict[str, tuple[Any, Claims]] = {}
+        self._by: Lately[str, tuple[Any, Claims]] = Lately(LEAST)
 
     def add(self, statement: str, public: Any, claims: Claims) -> None:
         """The private half of `public` signed `statement`, which says `claims`, just now."""
         self._by[statement] = public, claims
-        if len(self._by) > MOST:
-            del self._by[next(iter(self._by))]
 
     def by(self, statement: str, key: OKPKey) -> Claims | None:
         """What it says, if the private half of `key` signed it here."""
-        public, claims = self._by.get(statement, (None, None))
-        return claims if public is not None and public == key.public_key else None
+        made = self._by.get(statement)
+        return made[1] if made is not None and made[0] == key.public_key else None
 
 
 @dataclass(frozen=True)
