@@ -44,6 +44,14 @@ app.add_typer(bus.app, name="bus")
 app.add_typer(dead.app, name="dead")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - few commands need it
+
+        typer.echo(version("interlock"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -54,6 +62,9 @@ def options(
     data: Annotated[
         Path | None, typer.Option(help="Data folder [INTERLOCK_DATA, .interlock].")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options before the command say where the suite is, and as whom to speak to it."""
     context.obj = target(url, token, data)

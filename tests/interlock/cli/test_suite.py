@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,10 @@ def test_help_names_every_command(alone: Cli) -> None:
     told = alone.ok("--help").out
     for command in ("up", "run", "demo", "status", "server", "agent", "key", "task", "audit"):
         assert f" {command} " in told
+
+
+def test_the_version_is_that_of_the_package(alone: Cli) -> None:
+    assert alone.ok("--version").out == f"{version('interlock')}\n"
 
 
 def test_status_shows_every_service(operator: Cli) -> None:
