@@ -10,11 +10,12 @@ from sqlalchemy import Connection, delete, or_, select
 from interlock.bus import Raw
 from interlock.contracts.topics import Topic
 from interlock.storage.database import Database
-from interlock.storage.statements import insert_ignore
+from interlock.storage.hot import InsertNew
 from services.auth.model import Judged
 from services.auth.store.tables import SUBMISSIONS
 
 Effects = Sequence[Raw]
+_INSERT = InsertNew(SUBMISSIONS, ("message",))
 
 
 class Submissions(Protocol):
@@ -70,8 +71,10 @@ class SqlSubmissions:
 
 
 def _once(connection: Connection, judged: Sequence[Judged], now: datetime) -> list[Effects]:
-    """Insert all, read back; those whose `client_ref` is another's get a row of their own."""
-    _insert(connection, [_row(one, _ref(one), one.effects, now) for one in judged])
+    """Insert all; unless all were new, read back what is there. Those whose `client_ref` is
+    another's get a row of their own."""
+    if _insert(connection, [_row(one, _ref(one), one.effects, now) for one in judged]):
+        return [one.effects for one in judged]
     by_message, by_ref = _found(connection, judged)
     late = []
     for one in judged:
@@ -85,10 +88,11 @@ def _once(connection: Connection, judged: Sequence[Judged], now: datetime) -> li
     return [_read(by_message[one.message]) for one in judged]
 
 
-def _insert(connection: Connection, rows: list[dict[str, object]]) -> None:
-    """In the order of their keys, so that no two transactions wait for each other."""
+def _insert(connection: Connection, rows: list[dict[str, object]]) -> bool:
+    """In the order of their keys, so that no two transactions wait for each other. Whether all
+    were new."""
     rows.sort(key=lambda row: (str(row["ref"]), str(row["message"])))
-    connection.execute(insert_ignore(SUBMISSIONS), rows)
+    return all(_INSERT(connection, rows))
 
 
 def _found(

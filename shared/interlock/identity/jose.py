@@ -1,16 +1,16 @@
 """Compact JSON Web Signatures (RFC 7515) as the whole suite makes and reads them.
 
-Statements of our own services have one algorithm and one of a few headers: where a header is known
-to the byte, `joserfc` has nothing to find out, and costs as much as the signature itself.
+Statements of services and agents have one algorithm and one of a few headers: where a header is
+known to the byte, `joserfc` has nothing to find out, and costs as much as the signature itself.
 """
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
-from cryptography.exceptions import InvalidSignature
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -30,6 +30,10 @@ KINDS: Mapping[str, type[AsymmetricKey]] = MappingProxyType(
 )
 RSA_2048 = "x" * 342
 """As long as the modulus of the shortest RSA key that may sign (RFC 7518 §3.3), in base64url."""
+
+
+REJECTED = (JoseError, AttributeError, TypeError, ValueError)
+"""What `joserfc` raises of a header that it does not take."""
 
 
 class Unproven(Exception):
@@ -69,22 +73,43 @@ def sign_segments(private: Any, header: bytes, payload: bytes) -> str:
     return (signed + b"." + urlsafe_b64encode(private.sign(signed)).rstrip(b"=")).decode()
 
 
-def verify_segments(key: OKPKey, signed: str, signature: str) -> bool:
-    """Whether `key` made `signature` of `signed`, the first two parts of a compact form."""
-    public: Any = key.public_key
-    try:
-        public.verify(urlsafe_b64decode(signature.encode("ascii")), signed.encode("ascii"))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+def header_of(statement: str) -> Header:
+    """What a statement (`STATEMENTS`) says of how it is signed. Believe none of it.
+
+    Raises `Unproven` where it may not be signed so.
+    """
+    return _header(statement.partition(".")[0])
 
 
-def claims_of(payload: str) -> Claims:
-    """The claims in a payload that was proven."""
+@lru_cache(maxsize=2048)
+def _header(segment: str) -> Header:
+    """The first part of a statement, read and checked with nothing behind it."""
+    header = _parsed(f"{segment}.e30.", STATEMENTS).headers()
     try:
-        return _claims(urlsafe_b64decode(payload.encode("ascii")))
+        STATEMENTS.check_header(header)
+        STATEMENTS.get_alg(header["alg"])
+    except REJECTED as error:
+        raise _unproven(error) from None
+    return header
+
+
+def proven(statement: str, key: Key) -> Claims:
+    """What a statement says whose header is known (`header_of`); `Unproven` unless `key` signed
+    it."""
+    signed, _, signature = statement.rpartition(".")
+    algorithm = STATEMENTS.get_alg(ED25519)
+    try:
+        algorithm.check_key(key)
+        given = urlsafe_b64decode(signature.encode("ascii"))
+        payload = urlsafe_b64decode(signed.partition(".")[2].encode("ascii"))
+        good = algorithm.verify(signed.encode("ascii"), given, key)
     except ValueError:
         raise Unproven("it is no compact JWS") from None
+    except JoseError as error:
+        raise _unproven(error) from None
+    if not good:
+        raise Unproven("its signature does not match")
+    return _claims(payload)
 
 
 def verify(
@@ -97,12 +122,10 @@ def verify(
     signed = _parsed(token, algorithms)
     key = key_for(signed.headers())
     try:
-        proven = jws.validate_compact(signed, key, registry=algorithms)
-    except JoseError as error:
-        raise Unproven(str(error.description or error.error).lower().rstrip(".")) from None
-    except (AttributeError, TypeError, ValueError):
-        raise Unproven("its header breaks RFC 7515") from None
-    if not proven:
+        good = jws.validate_compact(signed, key, registry=algorithms)
+    except REJECTED as error:
+        raise _unproven(error) from None
+    if not good:
         raise Unproven("its signature does not match")
     return _claims(signed.payload)
 
@@ -131,6 +154,12 @@ def public_key(jwk: str | Mapping[str, Any]) -> AsymmetricKey:
     if key.is_private:
         raise Unproven("it is no public key")
     return key
+
+
+def _unproven(error: Exception) -> Unproven:
+    if isinstance(error, JoseError):
+        return Unproven(str(error.description or error.error).lower().rstrip("."))
+    return Unproven("its header breaks RFC 7515")
 
 
 def _parsed(token: str, algorithms: Algorithms) -> CompactSignature:

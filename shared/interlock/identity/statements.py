@@ -23,8 +23,6 @@ IDENTITY = "interlock-identity+jwt"
 GRANT = "interlock-grant+jwt"
 LEAST = 1024
 """Statements that a process remembers at the least."""
-MOST = 2048
-"""Headers that it remembers at the most."""
 
 DOORS = frozenset({"gateway", "auth"})
 MAY_IDENTIFY: Mapping[TaskKind, frozenset[str]] = MappingProxyType(
@@ -100,10 +98,6 @@ class Trust:
 
     keys: Mapping[tuple[str, str], OKPKey]
     made: Made = field(default_factory=Made, repr=False, compare=False)
-    _headers: dict[tuple[str, str], tuple[str, OKPKey]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    """Headers that `joserfc` has read and checked, by kind of statement; each with its service."""
 
     @classmethod
     def of(cls, *signers: Signer) -> "Trust":
@@ -117,46 +111,23 @@ class Trust:
 
     def verify(self, typ: str, statement: str, by: Container[str]) -> Claims:
         """The claims of a statement of kind `typ`; `Forged` unless one of `by` signed it."""
-        header, _, rest = statement.partition(".")
-        known = self._headers.get((typ, header))
         try:
-            if known is not None and known[0] in by:
-                return self._proven(known[1], statement, rest)
-            return self._verify(typ, statement, by)
+            key = self._key(typ, jose.header_of(statement), by)
+            claims = self.made.by(statement, key)
+            return jose.proven(statement, key) if claims is None else claims
         except Unproven as error:
             raise Forged(f"the statement is not believed: {error}") from None
 
-    def _proven(self, key: OKPKey, statement: str, rest: str) -> Claims:
-        """The claims, under a header that is known."""
-        claims = self.made.by(statement, key)
-        if claims is not None:
-            return claims
-        payload, _, signature = rest.partition(".")
-        signed = statement[: len(statement) - len(signature) - 1]
-        if not jose.verify_segments(key, signed, signature):
-            raise Unproven("its signature does not match")
-        return jose.claims_of(payload)
-
-    def _verify(self, typ: str, statement: str, by: Container[str]) -> Claims:
-        """The claims, under any header; one that a believed statement had is known afterwards."""
-        found: list[tuple[str, OKPKey]] = []
-
-        def key_for(header: Header) -> OKPKey:
-            if header.get("typ") != typ:
-                raise Unproven(f"it is no `{typ}`")
-            service, _, kid = str(header.get("kid", "")).rpartition(":")
-            if service not in by:
-                raise Unproven(f"service `{service[:64]}` may not state this")
-            key = self.keys.get((service, kid))
-            if key is None:
-                raise Unproven(f"service `{service}` has no such key")
-            found.append((service, key))
-            return key
-
-        claims = jose.verify(statement, key_for)
-        if len(self._headers) < MOST:
-            self._headers[typ, statement.partition(".")[0]] = found[0]
-        return claims
+    def _key(self, typ: str, header: Header, by: Container[str]) -> OKPKey:
+        if header.get("typ") != typ:
+            raise Unproven(f"it is no `{typ}`")
+        service, _, kid = str(header.get("kid", "")).rpartition(":")
+        if service not in by:
+            raise Unproven(f"service `{service[:64]}` may not state this")
+        key = self.keys.get((service, kid))
+        if key is None:
+            raise Unproven(f"service `{service}` has no such key")
+        return key
 
 
 @dataclass(frozen=True)

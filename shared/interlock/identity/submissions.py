@@ -1,11 +1,11 @@
 """What an agent signs for a task that it submits on the bus (DESIGN §6), instead of a token."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from joserfc.jwk import Key, OKPKey
+from joserfc.jwk import OKPKey
 from joserfc.registry import Header
 
 from interlock.contracts.ids import Digest
@@ -69,20 +69,10 @@ def verify_submission(submission: TaskSubmitted, public_keys: Iterable[str]) -> 
 
     Raises `Refused` (`bad_signature`) if none did.
     """
-    keys = {key.thumbprint(): key for key in map(_key, public_keys)}
-    used = ""
-
-    def key_for(header: Header) -> Key:
-        nonlocal used
-        if header.get("typ") != SUBMISSION:
-            raise Unproven(f"it is no `{SUBMISSION}`")
-        used = str(header.get("kid", "")).rpartition(":")[2]
-        if used not in keys:
-            raise Unproven("its key is not registered")
-        return keys[used]
-
+    keys = dict(map(_key, public_keys))
     try:
-        claims = jose.verify(submission.statement, key_for)
+        used = _used(jose.header_of(submission.statement), keys)
+        claims = jose.proven(submission.statement, keys[used])
     except Unproven as error:
         raise _bad(submission, str(error)) from None
     for name, value in _claims(submission).items():
@@ -94,6 +84,15 @@ def verify_submission(submission: TaskSubmitted, public_keys: Iterable[str]) -> 
 def requested(submission: TaskSubmitted) -> Digest:
     """The digest of the request (`request_digest`)."""
     return request_digest(submission.kind, submission.server, submission.tool, submission.arguments)
+
+
+def _used(header: Header, keys: Container[str]) -> str:
+    if header.get("typ") != SUBMISSION:
+        raise Unproven(f"it is no `{SUBMISSION}`")
+    used = str(header.get("kid", "")).rpartition(":")[2]
+    if used not in keys:
+        raise Unproven("its key is not registered")
+    return used
 
 
 def _claims(submission: TaskSubmitted) -> Claims:
@@ -110,8 +109,10 @@ def _claims(submission: TaskSubmitted) -> Claims:
 
 
 @lru_cache(maxsize=4096)
-def _key(jwk: str) -> jose.AsymmetricKey:
-    return jose.public_key(jwk)
+def _key(jwk: str) -> tuple[str, jose.AsymmetricKey]:
+    """With its thumbprint."""
+    key = jose.public_key(jwk)
+    return key.thumbprint(), key
 
 
 def _bad(submission: TaskSubmitted, why: str) -> Refused:
