@@ -1,6 +1,6 @@
 # Everything a contributor types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test chaos conformance bench lock \
+.PHONY: help setup run demo check test tests chaos conformance bench lock \
 	secrets up-local smoke image-check
 
 VENV := .venv
@@ -14,6 +14,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SUITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c '$(SUITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+# uv compiles nothing: what a first import compiles is kept, whatever the environment says, or each
+# process would compile all that it imports again.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +36,11 @@ check: $(READY) ## lint, format, types, walls
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-test: check $(ALSO) ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
+test: check ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
+	@$(MAKE) --no-print-directory tests
+
+# Every test, and no check: CI has both begin at once.
+tests: $(READY) $(ALSO)
 	@$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(READY) ## the fault matrix in full, and its report in docs (ARGS="-k kafka-")
