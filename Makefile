@@ -15,8 +15,8 @@ SUITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info <
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c '$(SUITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
-# uv compiles nothing: what a first import compiles is kept, whatever the environment says, or each
-# process would compile all that it imports again.
+# What a first import compiles of ours is kept, whatever the environment says, or each process would
+# compile it again.
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list these targets
@@ -36,10 +36,9 @@ check: $(READY) ## lint, format, types, walls
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-test: check ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
-	@$(MAKE) --no-print-directory tests
+test: check tests ## check, then every test, two at a time (ARGS="-k deny" for some, -n0 for one at a time)
 
-# Every test, and no check: CI has both begin at once.
+# Every test, and no check: with --jobs=2, as in CI, both begin at once.
 tests: $(READY) $(ALSO)
 	@$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
@@ -77,7 +76,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11, 3.12 or 3.13 with venv; install one, or name it: make setup PYTHON=/path/to/python" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "making .venv with $(PYTHON) (seconds, once)"; "$(PYTHON)" -m venv --clear $(VENV); }
 	@$(PIP) --require-hashes -r deploy/locks/install.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements.lock \
 		|| $(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
