@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 
@@ -24,7 +25,7 @@ from services.invocation.model import (
     Unfit,
     Upstream,
 )
-from services.invocation.store import Wanted
+from services.invocation.store import Claimed, Wanted
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
@@ -95,24 +96,31 @@ class Worker:
         free = self.room.free()
         if free is None:
             return False
-        since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[bool] = loop.create_future()
+        claim = Claim(loop.time(), kept)
         per_server = around.limits.per_server
         wanted = Wanted(
             around.owner, free.most, free.room, per_server, around.now(), only=free.only
         )
         try:
-            claimed = await around.journal.claim(wanted)
+            claimed = await around.journal.claim(wanted, partial(self._begin, claim))
         except BaseException:
             self.room.expect_anything()
+            kept.set_result(False)
             raise
+        kept.set_result(True)
+        return claimed.more and bool(claimed.jobs)
+
+    def _begin(self, claim: Claim, claimed: Claimed) -> None:
+        """Execute what was claimed; from here on the rest counts as left."""
         for job in claimed.jobs:
             self.room.fill(job.upstream)
-            self.start(job, Claim(since))
+            self.start(job, claim)
         for upstream in claimed.left:
             self.room.expect(upstream)
         if claimed.more:
             self.room.expect_anything()
-        return claimed.more and bool(claimed.jobs)
 
     def start(self, job: Job, claim: Claim) -> None:
         """Execute a job whose lease is ours, and for which room was taken."""

@@ -1,29 +1,20 @@
 """Who holds what: claims, heartbeats and the leases that observers watch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    bindparam,
-    delete,
-    select,
-    true,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Integer, bindparam, delete, select, tuple_, update
 
 from interlock.contracts.ids import TaskId
 from interlock.contracts.task import Task
+from interlock.storage.columns import UtcDateTime
 from interlock.storage.hot import Hot
 from interlock.storage.statements import insert_or
 from services.invocation.decide import choose
 from services.invocation.model import Control, Job, Lease, State, Upstream
-from services.invocation.store.rows import control_of, job_of, lease_of
+from services.invocation.store.rows import JobRow, control_of, job_of, lease_of
 from services.invocation.store.tables import (
     IS_CLAIMED,
     IS_READY,
@@ -45,6 +36,29 @@ _LEASES = Hot(
     .select_from(JOURNAL)
     .outerjoin(WORKERS, WORKERS.c.owner == JOURNAL.c.owner)
     .where(IS_CLAIMED)
+)
+_NOW = bindparam("now", type_=UtcDateTime)
+_DUE = (
+    select(*KEY, JOURNAL.c.server)
+    .where(IS_READY, JOURNAL.c.not_before <= _NOW, JOURNAL.c.deadline > _NOW)
+    .order_by(JOURNAL.c.not_before)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_DUE_THERE = _DUE.where(
+    JOURNAL.c.tenant == bindparam("its_tenant"), JOURNAL.c.server == bindparam("its_server")
+).cte("due")
+_TAKE = Hot(
+    update(JOURNAL)
+    .where(JOURNAL.c.tenant == _DUE_THERE.c.tenant, JOURNAL.c.task_id == _DUE_THERE.c.task_id)
+    .values(
+        state=State.CLAIMED.value,
+        owner=bindparam("by"),
+        fence=JOURNAL.c.fence + 1,
+        attempt=JOURNAL.c.attempt + 1,
+        claimed_at=_NOW,
+    )
+    .returning(*(JOURNAL.c[name] for name in JobRow._fields))
 )
 
 
@@ -79,60 +93,43 @@ def claim(connection: Connection, wanted: Wanted) -> Claimed:
     Where the upstreams of interest are known, no more rows are read than each has room for: a deep
     backlog costs no more than a shallow one, and none hides another's.
     """
-    rows: dict[tuple[str, TaskId], Row[Any]] = {}
-    left: set[Upstream] = set()
     if wanted.only is None:
-        full = sorted(one for one, free in wanted.room.items() if free <= 0)
-        rows = _ready(connection, wanted, SERVER.not_in(full) if full else true(), wanted.most)
-    for upstream in sorted(wanted.only or ()):
-        room = min(wanted.room.get(upstream, wanted.per_server), wanted.most - len(rows))
-        found = _ready(connection, wanted, SERVER == upstream, room) if room > 0 else {}
-        rows |= found
+        return _anywhere(connection, wanted)
+    jobs: list[Job] = []
+    left: set[Upstream] = set()
+    for upstream in sorted(wanted.only):
+        room = min(wanted.room.get(upstream, wanted.per_server), wanted.most - len(jobs))
+        found = _of(connection, wanted, upstream, room) if room > 0 else []
+        jobs += found
         if len(found) >= room:
             left.add(upstream)
-    waiting = [(key, _upstream(row)) for key, row in rows.items()]
-    chosen = choose(waiting, wanted.room, wanted.per_server)
-    if chosen:
-        connection.execute(
-            update(JOURNAL)
-            .where(tuple_(*KEY).in_(chosen))
-            .values(
-                state=State.CLAIMED.value,
-                owner=wanted.owner,
-                fence=JOURNAL.c.fence + 1,
-                attempt=JOURNAL.c.attempt + 1,
-                claimed_at=wanted.now,
-            )
-        )
-    taken = set(chosen)
-    jobs = [_claimed(job_of(rows[key]), wanted) for key in chosen]
-    left |= {upstream for key, upstream in waiting if key not in taken}
-    return Claimed(jobs, left, more=wanted.only is None and len(rows) == wanted.most)
+    return Claimed(jobs, left, more=False)
 
 
-def _ready(
-    connection: Connection, wanted: Wanted, of: ColumnElement[bool], most: int
-) -> dict[tuple[str, TaskId], Row[Any]]:
-    """The oldest rows that may be claimed now, by tenant and task."""
-    statement = (
-        select(JOURNAL)
-        .where(IS_READY, JOURNAL.c.not_before <= wanted.now, JOURNAL.c.deadline > wanted.now, of)
-        .order_by(JOURNAL.c.not_before)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    return {(row.tenant, row.task_id): row for row in connection.execute(statement)}
+def _of(connection: Connection, wanted: Wanted, upstream: Upstream, room: int) -> list[Job]:
+    """Claim the oldest rows of one upstream, in one statement."""
+    tenant, server = upstream
+    its = {"its_tenant": tenant, "its_server": server, "most": room}
+    found = _TAKE.found(connection, {"by": wanted.owner, "now": wanted.now, **its})
+    rows = sorted(map(JobRow._make, found), key=lambda row: (row.not_before, row.task_id))
+    return [job_of(row) for row in rows]
 
 
-def _upstream(row: Row[Any]) -> Upstream:
-    return row.tenant, row.server
-
-
-def _claimed(job: Job, wanted: Wanted) -> Job:
-    """The job as the update has left it."""
-    was = job.lease
-    lease = replace(was, owner=wanted.owner, fence=was.fence + 1)
-    return replace(job, lease=lease, attempt=job.attempt + 1, claimed_at=wanted.now)
+def _anywhere(connection: Connection, wanted: Wanted) -> Claimed:
+    """The oldest of all rows, those of full upstreams excepted."""
+    full = sorted(one for one, free in wanted.room.items() if free <= 0)
+    due = _DUE.where(SERVER.not_in(full)) if full else _DUE
+    now = {"now": wanted.now, "most": wanted.most}
+    waiting = [
+        ((tenant, TaskId(task_id)), (tenant, server))
+        for tenant, task_id, server in connection.execute(due, now)
+    ]
+    chosen = set(choose(waiting, wanted.room, wanted.per_server))
+    jobs: list[Job] = []
+    for upstream, room in Counter(its for key, its in waiting if key in chosen).items():
+        jobs += _of(connection, wanted, upstream, room)
+    left = {upstream for key, upstream in waiting if key not in chosen}
+    return Claimed(jobs, left, more=len(waiting) == wanted.most)
 
 
 def beat(connection: Connection, owner: str) -> dict[Lease, Control]:

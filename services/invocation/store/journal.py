@@ -37,9 +37,14 @@ class Journal:
         """
         return await self._database.quick(lambda c: writing.insert_entries(c, entries), committed)
 
-    async def claim(self, wanted: Wanted) -> Claimed:
-        """Take leases on ready rows; when this returns, they are committed."""
-        return await self._database.run(lambda c: claiming.claim(c, wanted))
+    async def claim(
+        self, wanted: Wanted, committed: Callable[[Claimed], None] = lambda claimed: None
+    ) -> Claimed:
+        """Take leases on ready rows; when this returns, they are kept.
+
+        `committed` is told the same before it would survive a power cut.
+        """
+        return await self._database.quick(lambda c: claiming.claim(c, wanted), committed)
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
         """End rows or give them back, each only under its lease."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sqlalchemy import Row
@@ -15,6 +15,29 @@ from interlock.contracts.requests import InputDenied
 from interlock.contracts.task import NO_CLIENT, Client, Principal, Task, TaskState
 from interlock.contracts.topics import Topic
 from services.invocation.model import Control, Job, Key, Lease, State, Upstream
+
+
+class JobRow(NamedTuple):
+    """The columns of a row that make a job."""
+
+    tenant: str
+    task_id: str
+    owner: str | None
+    fence: int
+    header: str
+    arguments: str | None
+    tool_digest: Digest | None
+    cause: EventId | None
+    traceparent: str | None
+    attempt: int
+    attempts: str
+    not_before: datetime
+    accepted_at: datetime
+    claimed_at: datetime | None
+    client: str | None
+    given: str | None
+    request_state: str | None
+
 
 AnyRow = Row[*tuple[Any, ...]]
 _ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
@@ -134,7 +157,7 @@ def claimed_job(entry: Entry) -> Job:
     )
 
 
-def job_of(row: AnyRow) -> Job:
+def job_of(row: AnyRow | JobRow) -> Job:
     """The job in a row, with the lease that the row names."""
     return Job(
         task=Task.model_validate_json(row.header),
@@ -153,7 +176,7 @@ def job_of(row: AnyRow) -> Job:
     )
 
 
-def lease_of(row: AnyRow) -> Lease:
+def lease_of(row: AnyRow | JobRow) -> Lease:
     return Lease(row.tenant, TaskId(row.task_id), row.owner, row.fence)
 
 

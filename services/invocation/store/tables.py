@@ -58,9 +58,26 @@ JOURNAL = Table(
     Column("untold_at", UtcDateTime),
     Column("untold_attributes", JsonText),
     Column("untold_body", LargeBinary),
+    # The backlog is counted in this one alone; SQLite looks at `state` there or in each row.
     Index(
         "journal_ready",
         "not_before",
+        "accepted_at",
+        "state",
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "journal_ready_of",
+        "tenant",
+        "server",
+        "not_before",
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "journal_due",
+        "deadline",
         sqlite_where=text("state = 'ready'"),
         postgresql_where=text("state = 'ready'"),
     ),

@@ -11,7 +11,6 @@ from sqlalchemy import (
     bindparam,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -19,6 +18,7 @@ from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt, Settlement
 from interlock.contracts.task import TaskState
 from interlock.storage.hot import Hot, InsertNew
+from interlock.storage.statements import any_of
 from services.invocation.model import Asks, Control, Job, Key, Lease, State
 from services.invocation.store.rows import (
     Entry,
@@ -140,7 +140,7 @@ def find(connection: Connection, keys: set[Key]) -> dict[Key, Known]:
     """The rows of `keys`, those that exist."""
     if not keys:
         return {}
-    rows = connection.execute(select(JOURNAL).where(tuple_(*KEY).in_(sorted(keys))))
+    rows = connection.execute(select(JOURNAL).where(any_of(KEY, sorted(keys))))
     return {(row.tenant, row.task_id): known(row) for row in rows}
 
 

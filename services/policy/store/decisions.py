@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from interlock.bus import Raw
 from interlock.contracts.ids import TaskId
@@ -13,6 +13,7 @@ from interlock.contracts.topics import Topic
 from interlock.storage.database import Database
 from interlock.storage.hot import InsertNew
 from interlock.storage.outbox import state_fact
+from interlock.storage.statements import any_of
 from services.policy.model import Answer, Approval, Ask, Decision, Key, State
 from services.policy.store.tables import APPROVALS, DECISIONS
 
@@ -153,9 +154,7 @@ class SqlDecisions:
 
 def _any_of(decisions: Sequence[Decision]) -> Any:
     columns = (DECISIONS.c.tenant, DECISIONS.c.task_id, DECISIONS.c.round)
-    if len(decisions) == 1:
-        return tuple_(*columns) == tuple_(*decisions[0].key)
-    return tuple_(*columns).in_([decision.key for decision in decisions])
+    return any_of(columns, [decision.key for decision in decisions])
 
 
 def _rows(connection: Connection, *where: Any) -> list[Decision]:

@@ -43,13 +43,10 @@ class Hot:
         return [compiled.execute(connection, row).rowcount > 0 for row in rows]
 
     def found(self, connection: Connection, row: Row) -> list[tuple[Any, ...]]:
-        """The rows of a query, as they lie in the database: columns must be of plain types."""
+        """The rows that it returns."""
         if connection.dialect.name != "sqlite":
             return [tuple(one) for one in connection.execute(self._statement, row)]
-        found: list[tuple[Any, ...]] = (
-            self._for(connection, row).execute(connection, row).fetchall()
-        )
-        return found
+        return self._for(connection, row).found(connection, row)
 
     def _for(self, connection: Connection, row: Row) -> "_Compiled":
         if self._compiled is None:
@@ -120,6 +117,11 @@ class _Compiled:
         """Much less than a look-up for each parameter; a lone one it gives without its tuple."""
         self._lone = len(names) == 1
         self._processed = [(at, one) for at, one in enumerate(processors) if one is not None]
+        self._read = [
+            (at, process)
+            for at, column in enumerate(compiled._result_columns)
+            if (process := column.type._cached_result_processor(connection.dialect, None))
+        ]
 
     def values(self, row: Row) -> Sequence[Any]:
         """The parameters in their order, as the driver takes them."""
@@ -142,6 +144,17 @@ class _Compiled:
             return driver_of(connection).execute(self.sql, self.values(row))
         except sqlite3.Error as error:
             raise raised(self.sql, error) from error
+
+    def found(self, connection: Connection, row: Row) -> list[tuple[Any, ...]]:
+        """What it returns for one row."""
+        rows: list[tuple[Any, ...]] = self.execute(connection, row).fetchall()
+        return [self._as_typed(one) for one in rows] if self._read else rows
+
+    def _as_typed(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for at, process in self._read:
+            values[at] = process(values[at])
+        return tuple(values)
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """For all rows."""

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from interlock.errors import Refused, Unavailable
 from interlock.storage import Database, insert_ignore, insert_or, migrate
+from interlock.storage.statements import any_of
 from tests.interlock.storage.tables import PACKAGE, PEOPLE, TEAMS
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -157,6 +158,13 @@ async def test_rows_that_are_there_stay_or_are_updated(database: Database) -> No
         await database.run(lambda c: c.execute(upsert, {"name": "ada", "age": 5}).scalar_one())
         == 10
     )
+
+
+async def test_any_of_some_keys_is_found_by_their_index(database: Database) -> None:
+    await database.run(lambda c: c.execute(PEOPLE.insert(), [{"name": "bob"}, {"name": "eve"}]))
+    two = any_of((PEOPLE.c.name,), [("ada",), ("eve",), ("nobody",)])
+    found = select(PEOPLE.c.name).where(two).order_by(PEOPLE.c.name)
+    assert await database.read(lambda c: list(c.execute(found).scalars())) == ["ada", "eve"]
 
 
 async def test_moments_and_json_come_back_as_they_were(database: Database) -> None:

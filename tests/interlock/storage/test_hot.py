@@ -35,6 +35,25 @@ async def test_each_row_is_told_whether_it_changed(database: Database) -> None:
     assert await database.read(lambda c: FIND.found(c, {"of": "bob"})) == [("bob", 41)]
 
 
+async def test_what_is_found_is_of_its_columns_types(database: Database) -> None:
+    notes = {"é": [1, None]}
+    bob = {"name": "bob", "seen_at": NOON, "notes": notes}
+    await database.quick(lambda c: c.execute(PEOPLE.insert(), bob))
+    await database.quick(lambda c: c.execute(PEOPLE.insert(), {"name": "eve"}))
+    find = Hot(select(NAME, PEOPLE.c.seen_at, PEOPLE.c.notes).where(NAME == bindparam("of")))
+    assert await database.read(lambda c: find.found(c, {"of": "bob"})) == [("bob", NOON, notes)]
+    assert await database.read(lambda c: find.found(c, {"of": "eve"})) == [("eve", None, None)]
+
+
+async def test_changed_rows_tell_what_they_are_now(database: Database) -> None:
+    await database.quick(lambda c: ADD.run(c, [{"name": "bob", "age": 40}]))
+    seen = update(PEOPLE).where(NAME == bindparam("of")).values(seen_at=bindparam("at"))
+    seen_at = Hot(seen.returning(NAME, PEOPLE.c.seen_at))
+    found = await database.quick(lambda c: seen_at.found(c, {"of": "bob", "at": NOON}))
+    assert found == [("bob", NOON)]
+    assert await database.quick(lambda c: seen_at.found(c, {"of": "nobody", "at": NOON})) == []
+
+
 async def test_no_rows_are_nothing_to_do(database: Database) -> None:
     assert await database.quick(lambda c: AGE.changed(c, [])) == []
     await database.quick(lambda c: ADD.run(c, []))
