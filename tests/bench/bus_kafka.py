@@ -21,7 +21,8 @@ from interlock.embedded import valkey
 from interlock.testing.build import KEYRING, noon
 from tests.bench.bus import BATCH, MESSAGES, ROUNDS, cpu, made, measure, our_consume, our_publish
 from tests.bench.bus import report as reported
-from tests.components.kafka import PATIENT, kafka, quick_folder
+from tests.components.kafka import PATIENT, kafka
+from tests.components.scratch import quick_folder
 
 
 async def raw_publish(producer: Any, topic: str, messages: list[Raw]) -> None:

@@ -20,7 +20,8 @@ import aiohttp
 
 from tests.bench.work import sampled_suite, work_of
 from tests.bench.yardstick import yardstick
-from tests.components.kafka import PATIENT, kafka, quick_folder
+from tests.components.kafka import PATIENT, kafka
+from tests.components.scratch import quick_folder
 from tests.components.suite import Suite, suite, upstream
 
 VERSION, HANDSHAKE = "2026-07-28", "2025-11-25"

@@ -18,12 +18,13 @@ import pytest
 from redis import Redis
 
 from tests.components.elasticmq import CREDENTIALS, elasticmq
-from tests.components.kafka import PATIENT, kafka, quick_folder
+from tests.components.kafka import PATIENT, kafka
 from tests.components.keycloak import Keycloak, keycloak
 from tests.components.postgres import fresh_database, postgres
 from tests.components.required import Missing, without
 from tests.components.running import forking
 from tests.components.s3 import moto
+from tests.components.scratch import quick_folder
 from tests.components.valkey import owner
 
 

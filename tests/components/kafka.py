@@ -13,7 +13,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from tests.components.required import Missing
 
 FILES = Path(__file__).parent / "kafka_broker"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
-ROOM = 1 << 30
 PATIENCE = 180.0
 """Seconds that the broker may take to start, or to stop: after a kill it reads its logs again."""
 SPARING = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -181,20 +179,6 @@ def jars() -> Path:
             raise Missing(f"Maven could not fetch the broker: {fetched.stdout[-1500:]}")
         partial_folder.rename(folder)
     return folder
-
-
-@contextmanager
-def quick_folder(otherwise: Path) -> Iterator[Path]:
-    """In memory where there is room: each topic that is made costs several fsyncs on a disk."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or shutil.disk_usage(memory).free < ROOM:
-        yield otherwise
-        return
-    folder = Path(tempfile.mkdtemp(prefix="interlock-kafka-", dir=memory))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 PATIENT = {"broker.session.timeout.ms": "20000"}

@@ -1,4 +1,4 @@
-"""A private PostgreSQL on a unix socket in a temporary folder; fast rather than durable."""
+"""A private PostgreSQL on a unix socket in a folder in memory; fast rather than durable."""
 
 import os
 import pwd
@@ -20,11 +20,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from interlock.embedded.tie import die_with_parent
 from tests.components.required import Missing
+from tests.components.scratch import quick_folder
 
 PATIENCE = 30.0
 """Seconds that the server may take to start, or to stop."""
 
-UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+UNSAFE_BUT_FAST = (
+    *("fsync=off", "synchronous_commit=off", "full_page_writes=off"),
+    "max_wal_size=256MB",
+)
 
 
 @dataclass
@@ -97,13 +101,15 @@ class Postgres:
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """A running server of one's own. Missing if none is installed."""
-    home = Path(tempfile.mkdtemp(prefix="interlock-pg-"))
-    server = Postgres(home, settings=("listen_addresses=", *UNSAFE_BUT_FAST))
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-        shutil.rmtree(home)
+    with (
+        tempfile.TemporaryDirectory(prefix="interlock-pg-") as disk,
+        quick_folder(Path(disk), "interlock-pg-") as home,
+    ):
+        server = Postgres(home, settings=("listen_addresses=", *UNSAFE_BUT_FAST))
+        try:
+            yield server.start()
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -73,7 +73,9 @@ def _read(
     return rules, policies
 
 
+@lru_cache(maxsize=512)
 def _statement(statement: Statement, default_id: str) -> tuple[Rule, pst.Template]:
+    """Pure, and dear: of a set that changes, only what changed is read again."""
     try:
         parsed = policies_to_pst(statement.text)
     except ValueError as error:

@@ -21,8 +21,9 @@ from interlock.contracts.outcomes import TaskDenied
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.errors import Refused, Unavailable
 from interlock.testing.build import authenticated, denied, raw
-from tests.components.kafka import Broker, kafka, quick_folder
+from tests.components.kafka import Broker, kafka
 from tests.components.required import Missing, without
+from tests.components.scratch import quick_folder
 from tests.interlock.bus.child import child, says
 from tests.interlock.bus.harness import (
     QUICK,

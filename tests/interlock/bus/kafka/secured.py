@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from interlock.runtime.supervisor import free_port
-from tests.components.kafka import PATIENT, Broker, kafka, quick_folder
+from tests.components.kafka import PATIENT, Broker, kafka
+from tests.components.scratch import quick_folder
 
 PASSWORD = "s3cret-of-the-test"
 USER = "admin"
