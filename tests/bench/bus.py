@@ -1,6 +1,7 @@
 """What a message costs through our bus, beside the raw client in the same run.
 
-`python -m tests.bench.bus` prints JSON: CPU of this process, microseconds a message.
+`python -m tests.bench.bus` prints JSON: CPU of this process, microseconds a message. The garbage
+collector is set as in our services, and what is consumed was signed elsewhere.
 """
 
 import asyncio
@@ -15,17 +16,23 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from interlock.bus import Bus, Effects, Envelope, Group, Raw, on
+from interlock.bus import Bus, Effects, Envelope, Group, Keyring, Raw, on
 from interlock.bus.redis import RedisBus
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
 from interlock.embedded import valkey
+from interlock.runtime.main import settle_memory
 from interlock.testing.build import KEYRING, authenticated, denied, noon, raw
 
 MESSAGES = 20_000
 BATCH = 128
 ROUNDS = 3
 BODY = '{"text":"' + "x" * 700 + '"}'
+
+
+def stranger() -> Keyring:
+    """The suite's keys in a process that signed nothing yet: all that it reads, it must prove."""
+    return Keyring(KEYRING.keys)
 
 
 def made() -> list[Raw]:
@@ -87,7 +94,7 @@ async def one_round(url: str) -> dict[str, float]:
         figures = {"raw_publish": await cpu(lambda: raw_publish(redis, messages))}
         figures["raw_consume"] = await cpu(lambda: raw_consume(redis))
         await redis.delete("raw")
-        bus = RedisBus(url, KEYRING, noon)
+        bus = RedisBus(url, stranger(), noon)
         await bus.open()
         await bus.apply()
         figures["publish"] = await cpu(lambda: our_publish(bus, messages))
@@ -127,6 +134,7 @@ def measure(run: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> None:
         import uvloop  # noqa: PLC0415 - as the services run, where it exists
 
         loop_factory = uvloop.new_event_loop
+    settle_memory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         print(json.dumps(runner.run(run()), indent=2))
 

@@ -18,8 +18,18 @@ from interlock.bus.kafka.address import parse
 from interlock.bus.kafka.link import TOGETHER
 from interlock.bus.verdict import Surroundings
 from interlock.embedded import valkey
-from interlock.testing.build import KEYRING, noon
-from tests.bench.bus import BATCH, MESSAGES, ROUNDS, cpu, made, measure, our_consume, our_publish
+from interlock.testing.build import noon
+from tests.bench.bus import (
+    BATCH,
+    MESSAGES,
+    ROUNDS,
+    cpu,
+    made,
+    measure,
+    our_consume,
+    our_publish,
+    stranger,
+)
 from tests.bench.bus import report as reported
 from tests.components.kafka import PATIENT, kafka
 from tests.components.scratch import quick_folder
@@ -67,7 +77,7 @@ async def raw_round(hosts: str, topic: str, messages: list[Raw]) -> dict[str, fl
 
 async def our_round(url: str, redis_url: str, prefix: str, effects: bool) -> dict[str, float]:
     messages = made()
-    bus = KafkaBus(url, Surroundings(KEYRING, noon), prefix=prefix, redis_url=redis_url)
+    bus = KafkaBus(url, Surroundings(stranger(), noon), prefix=prefix, redis_url=redis_url)
     await bus.open()
     await bus.apply()
     await our_publish(bus, messages[:1])

@@ -6,7 +6,6 @@ the checks of its parameters, as ours is.
 """
 
 import asyncio
-import json
 import os
 import secrets
 import time
@@ -21,7 +20,8 @@ from interlock.bus.sqs.address import address
 from interlock.bus.sqs.broker import Connection
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
-from interlock.testing.build import KEYRING, authenticated, denied, noon, raw
+from interlock.testing.build import authenticated, denied, noon, raw
+from tests.bench.bus import measure, stranger
 from tests.components.elasticmq import CREDENTIALS, elasticmq
 
 MESSAGES = 2_000
@@ -120,7 +120,7 @@ async def one_round(endpoint: str) -> dict[str, float]:
     ]
     figures = {"raw_publish": await cpu(lambda: raw_publish(client, urls, messages))}
     figures["raw_consume"] = await cpu(lambda: raw_consume(client, urls[0]))
-    bus = SqsBus(url, KEYRING, noon)
+    bus = SqsBus(url, stranger(), noon)
     await bus.open()
     await bus.apply()
     figures["publish"] = await cpu(lambda: our_publish(bus, messages))
@@ -149,7 +149,4 @@ async def run() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import uvloop  # as the services run
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(run()), indent=2))
+    measure(run)

@@ -35,20 +35,27 @@ def canonical(raw: Raw) -> bytes:
     Attributes are sorted by name; `mac` itself is left out.
     """
     topic, attributes, body = raw
-    told = [(name, attributes[name]) for name in _signed(tuple(attributes))]
-    head = f"{len(topic)}:{topic}"
-    head += "".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in told])
+    names, form = _form(topic, tuple(attributes))
+    texts = [attributes[name] for name in names]
+    told: list[int | str] = [0] * (2 * len(texts))
+    told[::2] = map(len, texts)
+    told[1::2] = texts
+    head = form % tuple(told)
     if head.isascii():
         return b"%b%d:%b" % (head.encode(), len(body), body)
     # Characters are not bytes, and it is bytes that are counted.
-    parts = [part.encode() for one in [(topic,), *told] for part in one] + [body]
+    words = [topic, *[word for pair in zip(names, texts, strict=True) for word in pair]]
+    parts = [*[word.encode() for word in words], body]
     return b"".join([b"%d:%b" % (len(part), part) for part in parts])
 
 
 @lru_cache(maxsize=256)
-def _signed(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that the code covers, in its order; a process sees few sets of them."""
-    return tuple(sorted(set(names) - UNSIGNED))
+def _form(topic: str, names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The attributes that the code covers, in its order, and the form that takes each one's length
+    and text; a process sees few sets of them."""
+    signed = tuple(sorted(set(names) - UNSIGNED))
+    blanks = [f"{len(name)}:{name.replace('%', '%%')}%d:%s" for name in signed]
+    return signed, f"{len(topic)}:{topic}" + "".join(blanks)
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def read(raw: Raw) -> Envelope[Fact]:
     if message.topic is not raw.topic:
         raise Unreadable(f"type `{message.type}` does not belong on topic `{raw.topic}`")
     try:
-        fact = message.model_validate_json(raw.body)
+        fact = message.__pydantic_validator__.validate_json(raw.body)
         time = datetime.fromisoformat(attributes["ce_time"])
     except (ValidationError, KeyError, ValueError) as error:
         raise Unreadable(f"message `{raw.id}` of `{message.type}`: {_why(error)}") from None

@@ -78,12 +78,12 @@ async def serving(
         server = Server(application(running, process), settings.drain_seconds)
         http = asyncio.create_task(server.serve(sockets=[door]))
         stack.push_async_callback(_close, server, http, running)
-        _settle_memory()
+        settle_memory()
         log.info("suite.started", services=[s.name for s in services], url=settings.url)
         yield running
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What was made to start lives as long as the process: the collector need not look at it again.
 
     With the usual thresholds a tenth of a loaded process's time went into looking.

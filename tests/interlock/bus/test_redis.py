@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from interlock.bus import Arrival, Effects, Envelope, Group, Raw, on
-from interlock.bus.redis import RedisBus
+from interlock.bus.redis import RedisBus, entries
 from interlock.contracts.outcomes import TaskDenied
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.embedded import valkey
@@ -208,6 +208,13 @@ async def test_a_message_of_bytes_that_are_no_text_is_parked_as_it_lay_there(
     assert letter.code == "forged"
     assert fields.items() <= kept.items()
     assert letter.raw.body == b"\x00\xff"
+
+
+def test_an_attribute_is_what_was_published_whatever_is_in_it() -> None:
+    sent = raw(denied(), cause="a\0b", traceparent="\u00e9\0")
+    written = entries.xadd(STREAM, sent)[3:]
+    fields = [part.encode() if isinstance(part, str) else part for part in written]
+    assert entries.delivery(entries.Place(STREAM, b"1-1", fields), sent.topic).raw == sent
 
 
 async def test_a_bus_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interlock.bus import Raw, Stamp
@@ -150,6 +150,8 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
 @given(st.dictionaries(texts, texts, max_size=5), st.binary(max_size=50))
+@example({"%s%": "%d", "e": "\u00e9"}, b"")
+@example({"%s%": "%d"}, b"")
 def test_the_covered_bytes_are_each_part_behind_its_length_in_bytes(
     attributes: dict[str, str], body: bytes
 ) -> None:

@@ -97,7 +97,7 @@ def delivery(place: Place, topic: Topic, killed: int = 0) -> Delivery:
     fields = place.fields
     names = _as_published(tuple(fields[::2])) if not killed else None
     if names is not None:
-        texts = [_text(value) for value in fields[1:-1:2]]
+        texts = _texts(fields[1:-1:2])
         return Delivery(Raw(topic, dict(zip(names, texts, strict=True)), fields[-1]), place)
     attributes: dict[str, str] = {}
     ours: dict[bytes, bytes] = {}
@@ -236,6 +236,15 @@ def together(places: Iterable[Place]) -> dict[str, list[bytes]]:
     for place in places:
         by_key.setdefault(place.key, []).append(place.entry)
     return by_key
+
+
+def _texts(values: Sequence[bytes]) -> list[str]:
+    """Each as `_text`; all at once, where none is unusual."""
+    try:
+        texts = b"\0".join(values).decode().split("\0")
+    except UnicodeDecodeError:
+        texts = []
+    return texts if len(texts) == len(values) else [_text(value) for value in values]
 
 
 def _text(value: bytes) -> str:
