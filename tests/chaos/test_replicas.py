@@ -151,7 +151,7 @@ def test_another_process_joins_the_suite_and_one_that_is_killed_leaves_no_ghost(
     crowd: World, tmp_path: Path
 ) -> None:
     words = ("--data", str(crowd.suite.data), "run", "policy", "--port", "0")
-    joined = program("interlock.cli", *words, log=tmp_path / "log")
+    joined = program("interlock.cli", *words, env=crowd.suite.env, log=tmp_path / "log")
     try:
         until(
             lambda: joined.pid in {one["pid"] for one in replicas(crowd, "policy")},
