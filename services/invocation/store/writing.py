@@ -5,14 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    bindparam,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 
 from interlock.bus import Raw
 from interlock.contracts.outcomes import Attempt, Settlement
@@ -127,9 +120,7 @@ def insert_entries(connection: Connection, entries: Sequence[Entry]) -> list[Kno
     found = find(connection, {entry.key for entry, is_new in told if not is_new})
     answers: list[Known | None] = []
     for entry, is_new in told:
-        answers.append(None if is_new else found[entry.key])
-        if not is_new:
-            _leave_control(connection, entry, found[entry.key])
+        answers.append(None if is_new else _leave_control(connection, entry, found[entry.key]))
     return answers
 
 
@@ -144,15 +135,26 @@ def find(connection: Connection, keys: set[Key]) -> dict[Key, Known]:
     return {(row.tenant, row.task_id): known(row) for row in rows}
 
 
-def _leave_control(connection: Connection, entry: Entry, there: Known) -> None:
-    if entry.control is None or there.state is not State.CLAIMED or there.differs(entry.task):
-        return
-    connection.execute(
-        update(JOURNAL)
-        .where(*_is(entry.key), JOURNAL.c.fence == there.job.lease.fence)
-        .where(IS_CLAIMED, JOURNAL.c.control.is_(None))
-        .values(control=control_text(entry.control))
-    )
+def _leave_control(connection: Connection, entry: Entry, there: Known) -> Known:
+    """Say on a claimed row that it is to stop. How the row is then.
+
+    It may be given back, or claimed again, between a look at it and that: then it is looked at
+    again, or nobody would ever hear of it.
+    """
+    while entry.control and there.state is State.CLAIMED and not there.differs(entry.task):
+        fence = there.job.lease.fence
+        left = connection.execute(
+            update(JOURNAL)
+            .where(*_is(entry.key), JOURNAL.c.fence == fence)
+            .where(IS_CLAIMED, JOURNAL.c.control.is_(None))
+            .values(control=control_text(entry.control))
+        )
+        if left.rowcount == 1:
+            break
+        there = find(connection, {entry.key})[entry.key]
+        if there.job.lease.fence == fence and there.state is State.CLAIMED:
+            break  # it was told to stop before
+    return there
 
 
 def write_all(connection: Connection, writes: Sequence[Write]) -> list[Written]:

@@ -1,6 +1,7 @@
 """The in-memory twin of published state, for tests.
 
-As with the real one, a reader sees a change when `run` follows it, or after `load` or `confirm`.
+As with the real one, a reader sees a change when `run` follows it, or after `load` or `confirm`;
+here at once, so that no test has to wait for it.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ class MemoryState:
         self.entries: dict[tuple[str, str, str], Entry] = {}
         self.away = False
         self.hints: list[tuple[str, asyncio.Queue[tuple[str, str]]]] = []
+        self.followers: list[Callable[[], None]] = []
+        """Told of each change."""
 
     def publish(self, kind: Kind[Model], tenant: str, field: str, record: Model | None) -> None:
         """What an owner's store and relay do together: the next version, written."""
@@ -39,6 +42,8 @@ class MemoryState:
             key = (entry.kind, entry.tenant, entry.field)
             if key not in self.entries or self.entries[key].version < entry.version:
                 self.entries[key] = entry
+        for follow in self.followers:
+            follow()
 
     def ask(self) -> None:
         """Raise `Unavailable` while `away`."""
@@ -82,6 +87,9 @@ class MemoryStateReader:
 
     async def load(self) -> None:
         self._state.ask()
+        self._look()
+
+    def _look(self) -> None:
         for name, view in self._views.items():
             view.take([entry for entry in self._state.entries.values() if entry.kind == name])
         self._refreshed_at = self._clock()
@@ -99,7 +107,11 @@ class MemoryStateReader:
             yield await hints.get()
 
     async def run(self) -> None:
-        while True:
-            if not self._state.away:
-                await self.load()
-            await asyncio.sleep(self._poll_seconds)
+        self._state.followers.append(self._look)
+        try:
+            while True:
+                if not self._state.away:
+                    self._look()
+                await asyncio.sleep(self._poll_seconds)
+        finally:
+            self._state.followers.remove(self._look)
