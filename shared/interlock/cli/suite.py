@@ -34,7 +34,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Run the whole suite here, until Ctrl-C. Its data are below `.interlock/`."""
-    gc.set_threshold(20_000)  # or it looks for garbage among imports for a tenth of their time
+    gc.disable()  # it would search imports for a tenth of their time; `run_loop` enables it
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
     from interlock.telemetry.logs import configure_logs  # noqa: PLC0415 as above
 
@@ -71,7 +71,7 @@ def run(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Run one service here, as its container would; beside a suite on the same data folder, too."""
-    gc.set_threshold(20_000)  # as above
+    gc.disable()  # as above
     from interlock.runtime import main  # noqa: PLC0415 a second that other commands save
     from interlock.runtime.host import named  # noqa: PLC0415 as above
 
