@@ -1,6 +1,7 @@
 """Fixtures of real servers, for `pytest_plugins` in `tests/conftest.py`.
 
-Servers live as long as the run and share no event loop with it; databases are fresh for each test.
+Servers live as long as the run (`servers`: one for all of its workers) and share no event loop with
+it; databases are fresh for each test.
 Servers that run already can be named: INTERLOCK_TEST_REDIS_URL (its database is flushed!),
 INTERLOCK_TEST_POSTGRES_URL (databases are created beside the one named), INTERLOCK_TEST_SQS_URL
 (an endpoint, `http://…`; queues are created) and INTERLOCK_TEST_KAFKA_URL (topics are created there
@@ -12,20 +13,56 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aioboto3  # type: ignore[import-untyped]  # it has no types
 import pytest
 from redis import Redis
 
-from tests.components.elasticmq import CREDENTIALS, elasticmq
-from tests.components.kafka import PATIENT, kafka
+from tests.components.elasticmq import CREDENTIALS
 from tests.components.keycloak import Keycloak, keycloak
-from tests.components.postgres import fresh_database, postgres
+from tests.components.migrated import Migrated, migrated
+from tests.components.postgres import fresh_database
 from tests.components.required import Missing, without
 from tests.components.running import forking
-from tests.components.s3 import moto
-from tests.components.scratch import quick_folder
+from tests.components.servers import Asked, Own, Servers
 from tests.components.valkey import owner
+
+OWN, ASKED = pytest.StashKey[Own](), "servers"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The run's first process has the servers."""
+    if not hasattr(config, "workerinput"):
+        config.stash[OWN] = Own()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if OWN in config.stash:
+        config.stash[OWN].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Its workers are told where to ask for them."""
+    node.workerinput[ASKED] = node.config.stash[OWN].path
+
+
+@pytest.fixture(scope="session")
+def shared_servers(pytestconfig: pytest.Config) -> Servers:
+    """What all workers share."""
+    if OWN in pytestconfig.stash:
+        return pytestconfig.stash[OWN]
+    told: Any = pytestconfig
+    return Asked(told.workerinput[ASKED])
+
+
+def shared(servers: Servers, name: str) -> str:
+    """Where that server is, which is started where nobody needed it before."""
+    try:
+        return servers.url(name)
+    except Missing as missing:
+        without(name, missing)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,38 +94,43 @@ def redis_url(valkey_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka broker, `kafka://…`. Shared by all tests: each uses a prefix of its own."""
-    if given := os.environ.get("INTERLOCK_TEST_KAFKA_URL"):
-        yield given
-        return
-    try:
-        with (
-            quick_folder(tmp_path_factory.mktemp("kafka")) as folder,
-            kafka(folder, PATIENT) as broker,
-        ):
-            yield broker.url
-    except Missing as missing:
-        without("kafka", missing)
+def kafka_url(shared_servers: Servers) -> str:
+    """A Kafka broker, `kafka://…`. Shared by all workers: each test uses a prefix of its own."""
+    return os.environ.get("INTERLOCK_TEST_KAFKA_URL") or shared(shared_servers, "kafka")
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server's own database. Shared by all tests: use `postgres_url`."""
-    if given := os.environ.get("INTERLOCK_TEST_POSTGRES_URL"):
-        yield given
-        return
-    try:
-        with postgres() as server:
-            yield server.url
-    except Missing as missing:
-        without("postgres", missing)
+def postgres_server(shared_servers: Servers) -> str:
+    """A PostgreSQL server's own database. Shared by all workers: use `postgres_url`."""
+    return os.environ.get("INTERLOCK_TEST_POSTGRES_URL") or shared(shared_servers, "postgres")
 
 
 @pytest.fixture
-async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
-    """An empty PostgreSQL database, `postgresql+asyncpg://…`."""
-    async with fresh_database(postgres_server) as url:
+def migrations() -> str | None:
+    """Whose migrations a new database has gone through: a package. Folders of tests say which.
+
+    None of them: it is empty. A test of migrations says so with `EMPTY`.
+    """
+    return None
+
+
+EMPTY = pytest.mark.parametrize("migrations", [None], ids=[pytest.HIDDEN_PARAM])
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Migrated]:
+    """What migrated databases are copies of."""
+    with migrated(tmp_path_factory.mktemp("models")) as made:
+        yield made
+
+
+@pytest.fixture
+async def postgres_url(
+    postgres_server: str, migrations: str | None, models: Migrated
+) -> AsyncIterator[str]:
+    """A new PostgreSQL database, `postgresql+asyncpg://…`; empty unless `migrations` says more."""
+    made = models.postgres(migrations, postgres_server) if migrations else None
+    async with made or fresh_database(postgres_server) as url:
         yield url
 
 
@@ -103,39 +145,31 @@ def keycloak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyclo
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A SQLite file that does not exist yet, `sqlite:///…`."""
-    return f"sqlite:///{tmp_path / 'test.db'}"
+async def sqlite_url(tmp_path: Path, migrations: str | None, models: Migrated) -> str:
+    """A SQLite file, `sqlite:///…`, that does not exist yet unless `migrations` says more."""
+    file = tmp_path / "test.db"
+    if migrations:
+        await models.sqlite(migrations, file)
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """Each kind of database that a service may own."""
+def database_url(request: pytest.FixtureRequest, migrations: str | None) -> str:
+    """Each kind of database that a service may own; `migrations` hold for either."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture(scope="session")
-def sqs_endpoint() -> Iterator[str]:
-    """An SQS server. Shared by all tests: use `sqs_url`."""
-    if given := os.environ.get("INTERLOCK_TEST_SQS_URL"):
-        yield given
-        return
-    try:
-        with elasticmq() as endpoint:
-            yield endpoint
-    except Missing as missing:
-        without("sqs", missing)
+def sqs_endpoint(shared_servers: Servers) -> str:
+    """An SQS server. Shared by all workers: use `sqs_url`."""
+    return os.environ.get("INTERLOCK_TEST_SQS_URL") or shared(shared_servers, "sqs")
 
 
 @pytest.fixture(scope="session")
-def aws_endpoint() -> Iterator[str]:
-    """A server of S3 and Secrets Manager. Shared by all tests: use `s3_bucket`."""
-    try:
-        with moto() as endpoint:
-            yield endpoint
-    except Missing as missing:
-        without("s3", missing)
+def aws_endpoint(shared_servers: Servers) -> str:
+    """A server of S3 and Secrets Manager. Shared by all workers: use `s3_bucket`."""
+    return shared(shared_servers, "s3")
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import psutil
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url
 
 from interlock.embedded.tie import die_with_parent
 from tests.components.required import Missing
@@ -99,13 +99,13 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(*settings: str) -> Iterator[Postgres]:
     """A running server of one's own. Missing if none is installed."""
     with (
         tempfile.TemporaryDirectory(prefix="interlock-pg-") as disk,
         quick_folder(Path(disk), "interlock-pg-") as home,
     ):
-        server = Postgres(home, settings=("listen_addresses=", *UNSAFE_BUT_FAST))
+        server = Postgres(home, settings=("listen_addresses=", *UNSAFE_BUT_FAST, *settings))
         try:
             yield server.start()
         finally:
@@ -149,18 +149,41 @@ def query(home: Path, port: int, *options: str) -> str:
 
 
 @asynccontextmanager
-async def fresh_database(server: str) -> AsyncIterator[str]:
-    """The URL of a new, empty database on `server`, dropped afterwards whoever still uses it."""
-    url = make_url(server)
+async def fresh_database(server: str, template: str = "template0") -> AsyncIterator[str]:
+    """The URL of a new database on `server`, dropped afterwards whoever still uses it.
+
+    It is empty, or a copy of the database `template`, which nobody may use meanwhile.
+    """
     name = f"interlock_test_{secrets.token_hex(4)}"
-    admin = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with admin(server) as connection:
+        yield await create(connection, server, name, template)
+        await drop(connection, name)
+
+
+@asynccontextmanager
+async def admin(server: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection to a server's own database."""
+    url = make_url(server).set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
     try:
-        async with admin.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-            yield url.set(database=name).render_as_string(hide_password=False)
-            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        yield connection
     finally:
-        await admin.dispose()
+        await connection.close()
+
+
+async def create(
+    connection: "asyncpg.Connection[asyncpg.Record]", server: str, name: str, template: str
+) -> str:
+    """The URL of a new database, a copy of `template`."""
+    # From version 15 on every page is copied through the log, unless told otherwise.
+    how = "STRATEGY FILE_COPY" if connection.get_server_version().major >= 15 else ""
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {how}")
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+async def drop(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """The database is gone, whoever uses it."""
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _binaries() -> Path:

@@ -3,7 +3,6 @@ own, for it pins other versions than we do. The environment is made once, in `.c
 """
 
 import fcntl
-import shutil
 import signal
 import subprocess
 import sys
@@ -64,12 +63,21 @@ def _python() -> Path:
     with (CACHE / "moto.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "ready").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _run(sys.executable, "-m", "venv", str(folder))
-            quiet = ("-q", "--disable-pip-version-check", "--require-hashes", "--no-deps")
-            _run(str(python), "-m", "pip", "install", *quiet, "-r", str(LOCK))
+            _make(folder)
             (folder / "ready").touch()
     return python
+
+
+def _make(folder: Path) -> None:
+    """With uv, in a fraction of pip's time; with pip, as it is configured, where uv cannot."""
+    uv, python = (sys.executable, "-m", "uv"), str(folder / "bin" / "python")
+    what = ("install", "-q", "--require-hashes", "--no-deps", "-r", str(LOCK))
+    try:
+        _run(*uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder))
+        _run(*uv, "pip", *what, "--python", python)
+    except Missing:
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(python, "-m", "pip", "--disable-pip-version-check", *what)
 
 
 def _run(*command: str) -> None:

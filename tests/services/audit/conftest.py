@@ -13,13 +13,19 @@ from services.audit.store import SqlLedger
 from tests.interlock.ledger.ledgers import key
 from tests.services.audit.messages import Clock
 
+MIGRATIONS = "services.audit.migrations"
 SHARDS = 3
+
+
+@pytest.fixture
+def migrations() -> str:
+    return MIGRATIONS
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url, schema="audit")
-    await migrate(database, "services.audit.migrations")
+    await migrate(database, MIGRATIONS)
     yield database
     await database.close()
 

@@ -14,6 +14,7 @@ from interlock.testing.migrations import assert_migrations_match
 from services.audit import decide
 from services.audit.model import Kept, Question
 from services.audit.store import METADATA, SqlLedger
+from tests.components.fixtures import EMPTY
 from tests.services.audit.conftest import SHARDS
 from tests.services.audit.messages import arrived, calls
 
@@ -41,6 +42,7 @@ async def chains(ledger: SqlLedger) -> int:
     return total
 
 
+@EMPTY
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     await assert_migrations_match(database_url, "services.audit.migrations", METADATA)
 

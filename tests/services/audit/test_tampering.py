@@ -16,6 +16,7 @@ from interlock.storage import Database
 from interlock.testing import build
 from services.audit.handlers import Audit
 from services.audit.store import CHECKPOINTS, ENTRY, HEADS, RECORDS, SqlLedger
+from tests.components.fixtures import EMPTY
 from tests.interlock.ledger.ledgers import key
 from tests.services.audit.messages import Clock, calls
 
@@ -211,6 +212,7 @@ async def test_anybody_who_may_read_the_database_can_verify_it(
     assert "rewritten" in report.counts
 
 
+@EMPTY
 async def test_a_database_without_a_ledger_is_refused(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     with pytest.raises(Refused, match="holds no ledger"):

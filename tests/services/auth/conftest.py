@@ -12,6 +12,11 @@ MIGRATIONS = "services.auth.migrations"
 
 
 @pytest.fixture
+def migrations() -> str:
+    return MIGRATIONS
+
+
+@pytest.fixture
 async def rig(sqlite_url: str) -> AsyncIterator[Rig]:
     """Auth as it is right after its start."""
     database = Database(sqlite_url)

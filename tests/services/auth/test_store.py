@@ -27,6 +27,7 @@ from services.auth.store import (
     Store,
     Submissions,
 )
+from tests.components.fixtures import EMPTY
 from tests.services.auth.conftest import MIGRATIONS
 from tests.services.auth.rig import KEYRING, NOON, OLGA, Clock
 
@@ -245,5 +246,6 @@ async def test_what_is_old_is_forgotten(submissions: Submissions) -> None:
     assert texts(await submissions.once([judged("m4", "r2")], NOON)) == ["effects of m2"]
 
 
+@EMPTY
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     await assert_migrations_match(database_url, MIGRATIONS, METADATA)

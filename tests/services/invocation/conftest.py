@@ -6,6 +6,13 @@ import pytest
 
 from tests.services.invocation.rig import Opener, Rig, rigs
 
+MIGRATIONS = "services.invocation.migrations"
+
+
+@pytest.fixture
+def migrations() -> str:
+    return MIGRATIONS
+
 
 @pytest.fixture
 async def opening(database_url: str) -> AsyncIterator[Opener]:

@@ -25,6 +25,7 @@ from services.invocation.store import (
     Told,
     Wanted,
 )
+from tests.components.fixtures import EMPTY
 from tests.services.invocation.rig import opened, task
 
 NOON = build.NOON
@@ -79,6 +80,7 @@ async def claimed(journal: Journal, owner: str = "a") -> Job:
     return job
 
 
+@EMPTY
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     await assert_migrations_match(database_url, "services.invocation.migrations", METADATA)
 

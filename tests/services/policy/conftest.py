@@ -7,6 +7,13 @@ import pytest
 from tests.services.policy.world import World
 from tests.services.policy.world import world as made
 
+MIGRATIONS = "services.policy.migrations"
+
+
+@pytest.fixture
+def migrations() -> str:
+    return MIGRATIONS
+
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str | None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from interlock.testing.migrations import assert_migrations_match
 from services.policy.model import State
 from services.policy.store import METADATA
+from tests.components.fixtures import EMPTY
 from tests.services.policy.world import BIG, World, answered, asked, task
 
 
+@EMPTY
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     await assert_migrations_match(database_url, "services.policy.migrations", METADATA)
 

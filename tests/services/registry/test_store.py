@@ -24,6 +24,7 @@ from services.registry.store import (
     SqlServers,
     SqlToolsets,
 )
+from tests.components.fixtures import EMPTY
 from tests.services.registry.test_decide import NOON, approved, server, tool
 
 MOMENT = Moment(NOON, "person:olga", "registered", "")
@@ -50,6 +51,7 @@ async def servers(url: str | None) -> AsyncIterator[Servers]:
         await database.close()
 
 
+@EMPTY
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     await assert_migrations_match(database_url, "services.registry.migrations", METADATA)
 
