@@ -16,7 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.bench.governed import META, VERSION, prepare, quantile
+from tests.bench.caller import META, VERSION, quantile
+from tests.bench.governed import prepare
 from tests.bench.yardstick import yardstick
 from tests.components.suite import Suite, suite, upstream
 

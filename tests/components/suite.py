@@ -191,12 +191,19 @@ def suite(data: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
 @contextmanager
 def upstream(module: str, *arguments: str) -> Iterator[str]:
     """A sample server of ours as a process; its URL."""
+    with started(module, *arguments) as (url, _):
+        yield url
+
+
+@contextmanager
+def started(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """A program that serves `/mcp` on the port that it is given; its URL and its process."""
     port = lasting_port()
     process = program(module, "--port", str(port), *arguments)
     url = f"http://127.0.0.1:{port}"
     try:
         until(lambda: answers(f"{url}/mcp") > 0, f"`{module}` answers", process)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()

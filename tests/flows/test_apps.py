@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.bench.edge import headers
-from tests.bench.governed import META, VERSION
+from tests.bench.caller import META, VERSION
 from tests.components.suite import Suite, suite
 from tests.interlock.samples.serving import serving
 

@@ -12,7 +12,8 @@ import pytest
 import redis.asyncio
 
 from tests.bench.edge import pages
-from tests.bench.governed import Caller, prepare
+from tests.bench.caller import Caller
+from tests.bench.governed import prepare
 from tests.components.suite import Suite, suite, upstream
 
 READS = frozenset({"HGETALL", "HGET", "HMGET", "HSCAN", "SMEMBERS"})
