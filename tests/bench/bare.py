@@ -58,7 +58,7 @@ async def in_bulk(redis: Redis, tasks: int) -> float:
     began, ended, last = time.perf_counter(), 0, newest[0][0]
     for at in range(0, tasks, CHUNK):
         pipe = redis.pipeline(transaction=False)
-        for n in range(at, at + CHUNK):
+        for n in range(at, min(at + CHUNK, tasks)):
             body = orjson.dumps({"task": f"bulk-{n}", "arguments": {"text": str(n)}})
             pipe.xadd(SUBMITTED, {"task": f"bulk-{n}", "data": body})
         await pipe.execute()
@@ -69,7 +69,7 @@ async def in_bulk(redis: Redis, tasks: int) -> float:
     return tasks / (time.perf_counter() - began)
 
 
-async def bare_figures(echo: str, calls: int, seconds: float) -> dict[str, Any]:
+async def bare_figures(echo: str, calls: int, seconds: float, tasks: int = 2000) -> dict[str, Any]:
     """As a governed call's, with the same client against the same upstream; and in bulk."""
     async with hops(echo) as (url, pid, redis), connections() as session:
         caller, cpu = Caller(session, f"{url}/mcp", "echo", "none"), Cpu(pid)
@@ -77,7 +77,6 @@ async def bare_figures(echo: str, calls: int, seconds: float) -> dict[str, Any]:
         at_1 = cpu.ms_each(calls + 50)
         rate, took = await side_by_side(caller, 32, seconds)
         at_32 = cpu.ms_each(len(took))
-        tasks = 8 * CHUNK
         bulk = await in_bulk(redis, tasks)
         return {
             "ms_p50": round(quantile(alone, 0.5) * 1e3, 2),

@@ -14,6 +14,8 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
+from interlock.telemetry.logs import configure_logs
+from tests.bench.bare import bare_figures
 from tests.bench.governed import BUSES, chosen_bus, prepare, tell
 from tests.bench.work import sampled_suite, work_of
 from tests.bench.yardstick import yardstick
@@ -81,8 +83,10 @@ def main() -> None:
     options.add_argument("--bus", choices=BUSES, default="redis")
     options.add_argument("--tasks", type=int, default=5000)
     chosen = options.parse_args()
+    configure_logs("warning", "auto")
     tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
+        tell(bare_hops=asyncio.run(bare_figures(echo, calls=100, seconds=1.0, tasks=chosen.tasks)))
         arguments = ["--separate"] if chosen.separate else []
         with (
             chosen_bus(chosen.bus) as env,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from interlock.telemetry.logs import configure_logs
 from tests.bench.bare import bare_figures
 from tests.bench.caller import (
     ERAS,
@@ -128,6 +129,7 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=1000)
     options.add_argument("--seconds", type=float, default=10.0)
     chosen = options.parse_args()
+    configure_logs("warning", "auto")
     tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
         tell(bare_hops=asyncio.run(bare_figures(echo, chosen.calls, chosen.seconds)))

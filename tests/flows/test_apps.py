@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.bench.edge import headers
 from tests.bench.caller import META, VERSION
+from tests.bench.edge import headers
 from tests.components.suite import Suite, suite
 from tests.interlock.samples.serving import serving
 

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 import redis.asyncio
 
-from tests.bench.edge import pages
 from tests.bench.caller import Caller
+from tests.bench.edge import pages
 from tests.bench.governed import prepare
 from tests.components.suite import Suite, suite, upstream
 
