@@ -64,6 +64,20 @@ async def expire(redis: Any) -> None:
         await redis.delete(key)
 
 
+async def test_who_waits_reads_at_once_what_was_published_together(
+    bus: RedisBus, redis: Any
+) -> None:
+    read: asyncio.Queue[int] = asyncio.Queue()
+
+    async def keep(arrivals: Sequence[Arrival]) -> None:
+        read.put_nowait(len(arrivals))
+
+    async with running(bus, Group("audit", keep=keep, limits=QUICK)):
+        await eventually(lambda: redis.info("clients"), lambda told: told["blocked_clients"] == 1)
+        await bus.publish([raw(authenticated(f"together-{n}")) for n in range(5)])
+        assert await read.get() == 5
+
+
 async def test_what_a_killed_consumer_held_is_taken_over(redis_url: str, bus: RedisBus) -> None:
     seen = Seen()
     async with child(redis_url) as process:

@@ -18,11 +18,20 @@ class Publisher:
         self._keys = keys
 
     async def publish(self, messages: Sequence[Raw]) -> None:
-        """Accepted once Redis has answered for each; else `Unavailable`, and perhaps some are."""
+        """Accepted, all of them, once Redis has answered; else `Unavailable`, and perhaps they are.
+
+        Several are a transaction: whoever waits for messages is woken by the first that is there,
+        and would read it alone.
+        """
         if not messages:
             return
-        stream = self._keys.stream
-        for answer in await self._pipe.ask(*(xadd(stream(raw.topic), raw) for raw in messages)):
+        commands = [xadd(self._keys.stream(raw.topic), raw) for raw in messages]
+        if len(commands) == 1:
+            answers = await self._pipe.ask(*commands)
+        else:
+            *answers, done = await self._pipe.ask(("MULTI",), *commands, ("EXEC",))
+            answers += done if isinstance(done, list) else [done]
+        for answer in answers:
             if isinstance(answer, ResponseError):
                 raise refused(answer)
 
