@@ -10,9 +10,9 @@ from interlock.bus.envelope import Arrival, Envelope, Raw
 from interlock.bus.outcome import Delivery, Done, Outcome
 from interlock.bus.port import Effects, Group
 from interlock.bus.verdict import Killed, Surroundings, Verdicts
-from interlock.bus.wire import Stamp, UnknownType, opened
+from interlock.bus.wire import Stamp, opened
 from interlock.contracts.message import Fact
-from interlock.errors import Forged, InterlockError, Unavailable, Unreadable
+from interlock.errors import InterlockError, Unavailable
 
 Work = tuple[Delivery, Envelope[Fact]]
 
@@ -41,30 +41,27 @@ class Handling:
         return outcomes + await self._route(live)
 
     def _killed(self, delivery: Delivery) -> Outcome:
-        opened = self._open(delivery.raw)
-        fact = None if isinstance(opened, InterlockError) else opened.body
+        (found,) = opened([delivery.raw], self._around.keyring)
+        fact = None if isinstance(found, InterlockError) else found.body
         return self._verdicts.park(delivery, Killed(delivery.attempts), fact)
-
-    def _open(self, raw: Raw) -> Envelope[Fact] | InterlockError:
-        try:
-            return opened(raw, self._around.keyring)
-        except (Forged, Unreadable, UnknownType) as error:
-            return error
 
     # -- a group that routes --------------------------------------------------------------------
 
     async def _route(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        work: list[Work] = []
+        wanted: list[Delivery] = []
         for delivery in deliveries:
-            if not self._group.wants(delivery.raw.attributes):
+            if self._group.wants(delivery.raw.attributes):
+                wanted.append(delivery)
+            else:
                 outcomes.append(Done(delivery))
-                continue
-            opened = self._open(delivery.raw)
-            if isinstance(opened, InterlockError):
-                outcomes.append(self._verdicts.on(delivery, opened))
-            elif type(opened.body) in self._routes:
-                work.append((delivery, opened))
+        work: list[Work] = []
+        found = opened([one.raw for one in wanted], self._around.keyring)
+        for delivery, envelope in zip(wanted, found, strict=True):
+            if isinstance(envelope, InterlockError):
+                outcomes.append(self._verdicts.on(delivery, envelope))
+            elif type(envelope.body) in self._routes:
+                work.append((delivery, envelope))
             else:
                 outcomes.append(Done(delivery))
         return outcomes + (await self._side_by_side(work) if work else [])
@@ -119,7 +116,7 @@ class Handling:
             return []
 
         async def keeping() -> None:
-            await keep([self._arrival(delivery.raw) for delivery in deliveries])
+            await keep(self._arrivals([delivery.raw for delivery in deliveries]))
 
         (result,) = await self._within_limit([keeping()])
         if not isinstance(result, BaseException):
@@ -128,11 +125,13 @@ class Handling:
             return [self._verdicts.on(delivery, result) for delivery in deliveries]
         return [outcome for one in deliveries for outcome in await self._keep([one])]
 
-    def _arrival(self, raw: Raw) -> Arrival:
-        opened = self._open(raw)
-        if isinstance(opened, InterlockError):
-            return Arrival(raw, None, opened.code, opened.detail)
-        return Arrival(raw, opened.body)
+    def _arrivals(self, raws: Sequence[Raw]) -> list[Arrival]:
+        return [
+            Arrival(raw, None, found.code, found.detail)
+            if isinstance(found, InterlockError)
+            else Arrival(raw, found.body)
+            for raw, found in zip(raws, opened(raws, self._around.keyring), strict=True)
+        ]
 
     # -- the time limit -------------------------------------------------------------------------
 

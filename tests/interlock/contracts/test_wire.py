@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interlock.bus import Raw, Stamp
+from interlock.bus import Envelope, Raw, Stamp
 from interlock.bus.known import LEAST
 from interlock.bus.wire import (
     MAC,
@@ -86,7 +86,8 @@ def test_what_is_stated_here_is_known_as_it_reads() -> None:
     sent = Stamp("policy", keyring, noon).from_journal(denied(), (0, 0), "cause")
     known = keyring.known.find(sent.attributes[MAC], sent)
     assert known == read(sent)
-    assert opened(Raw(sent.topic, {**sent.attributes}, bytes(sent.body)), keyring) is known
+    (found,) = opened([Raw(sent.topic, {**sent.attributes}, bytes(sent.body))], keyring)
+    assert found is known
 
 
 def test_what_differs_from_what_is_known_in_anything_is_proven_anew() -> None:
@@ -98,8 +99,27 @@ def test_what_differs_from_what_is_known_in_anything_is_proven_anew() -> None:
         Raw(sent.topic, {**sent.attributes, "ce_tenant": "other"}, sent.body),
         Raw(sent.topic, {**sent.attributes, "added": "x"}, sent.body),
     ):
-        with pytest.raises(Forged):
-            opened(other, keyring)
+        (found,) = opened([other], keyring)
+        assert isinstance(found, Forged)
+
+
+def test_of_messages_that_are_opened_together_each_is_judged_for_itself() -> None:
+    good, strange = raw(denied()), raw(denied())
+    forged = Raw(good.topic, good.attributes, good.body + b" ")
+    newer = {**strange.attributes, "ce_type": "interlock.task.denied.v9"}
+    newer[MAC] = KEYRING.sign(canonical(Raw(strange.topic, newer, strange.body)))
+    unknown = Raw(strange.topic, newer, strange.body)
+    stranger = Keyring(KEYRING.keys)
+    found = opened([forged, good, unknown, good], stranger)
+    assert [type(one) for one in found] == [Forged, Envelope, UnknownType, Envelope]
+    assert found[1] == read(good)
+
+
+@pytest.mark.parametrize("code", ["", "test", "test:", "test:é", "\u2028:é", ":"])
+def test_a_code_that_is_none_is_a_forged_one(code: str) -> None:
+    sent = raw(denied())
+    with pytest.raises(Forged):
+        believe(Raw(sent.topic, {**sent.attributes, MAC: code}, sent.body), KEYRING)
 
 
 def test_only_so_many_messages_are_remembered() -> None:

@@ -78,6 +78,7 @@ class Connection:
                     connect_timeout=self.place.connect_timeout,
                     read_timeout=timeout,
                     max_pool_connections=64,
+                    user_agent="interlock",  # else put together anew, twice a call
                     parameter_validation=False,  # a third of a call's cost; our types hold it
                     retries={"total_max_attempts": 1},  # who calls knows what may be repeated
                 )
