@@ -6,7 +6,7 @@ hops cost there says what is the machine's.
 
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,22 @@ async def bare_figures(echo: str, calls: int, seconds: float, tasks: int = 2000)
             "cpu_ms_a_call_at_1": at_1,
             "calls_a_second_at_32": round(rate),
             "cpu_ms_a_call_at_32": at_32,
-            "bulk_tasks_a_second": round(bulk),
-            "cpu_ms_a_task_in_bulk": cpu.ms_each(tasks),
+            "tasks_a_second": round(bulk),
+            "cpu_ms_a_task": cpu.ms_each(tasks),
         }
+
+
+def times_bare(bare: Mapping[str, float], ours: Mapping[str, Any]) -> dict[str, float]:
+    """Our figures over the bare ones; CPU is that of all our services together."""
+    said = {name.removeprefix("governed_"): figure for name, figure in ours.items()}
+    return {
+        name: round(_together(said[name]) / figure, 2)
+        for name, figure in bare.items()
+        if name in said
+    }
+
+
+def _together(figure: float | Mapping[str, float]) -> float:
+    if isinstance(figure, Mapping):
+        return sum(cpu for process, cpu in figure.items() if process != "valkey")
+    return figure

@@ -15,7 +15,7 @@ from joserfc.jwk import OKPKey
 
 from interlock.sdk import AgentKey, BusAgent, Submission
 from interlock.telemetry.logs import configure_logs
-from tests.bench.bare import bare_figures
+from tests.bench.bare import bare_figures, times_bare
 from tests.bench.governed import BUSES, chosen_bus, prepare, tell
 from tests.bench.work import sampled_suite, work_of
 from tests.bench.yardstick import yardstick
@@ -86,13 +86,15 @@ def main() -> None:
     configure_logs("warning", "auto")
     tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
-        tell(bare_hops=asyncio.run(bare_figures(echo, calls=100, seconds=1.0, tasks=chosen.tasks)))
+        bare = asyncio.run(bare_figures(echo, calls=100, seconds=1.0, tasks=chosen.tasks))
+        tell(bare_hops=bare)
         arguments = ["--separate"] if chosen.separate else []
         with (
             chosen_bus(chosen.bus) as env,
             suite(Path(folder) / "data", *arguments, env=env) as running,
         ):
-            tell(**measure(running, echo, chosen.tasks))
+            ours = measure(running, echo, chosen.tasks)
+            tell(**ours, times_bare=times_bare(bare, ours))
         if not chosen.separate:
             with (
                 chosen_bus(chosen.bus) as env,

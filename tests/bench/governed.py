@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.telemetry.logs import configure_logs
-from tests.bench.bare import bare_figures
+from tests.bench.bare import bare_figures, times_bare
 from tests.bench.caller import (
     ERAS,
     VERSION,
@@ -132,7 +132,8 @@ def main() -> None:
     configure_logs("warning", "auto")
     tell(machine=yardstick())
     with tempfile.TemporaryDirectory() as folder, upstream("interlock.samples.echo") as echo:
-        tell(bare_hops=asyncio.run(bare_figures(echo, chosen.calls, chosen.seconds)))
+        bare = asyncio.run(bare_figures(echo, chosen.calls, chosen.seconds))
+        tell(bare_hops=bare)
         arguments = ["--separate"] if chosen.separate else []
         with (
             chosen_bus(chosen.bus) as env,
@@ -142,10 +143,10 @@ def main() -> None:
             tell(
                 started_in_seconds=round(running.started_in, 2),
                 resident_mb_at_rest={name: round(mb) for name, mb in rest.items()},
-                **asyncio.run(
-                    measure(running, echo, chosen.calls, chosen.seconds, ERAS[chosen.era])
-                ),
             )
+            kind = ERAS[chosen.era]
+            ours = asyncio.run(measure(running, echo, chosen.calls, chosen.seconds, kind))
+            tell(**ours, times_bare=times_bare(bare, ours))
         if not chosen.separate and chosen.era == VERSION:
             with (
                 chosen_bus(chosen.bus) as env,
