@@ -1,16 +1,18 @@
 """`python -m services.gateway`: builds everything that lives as long as the process."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
 from os import urandom
+from typing import Any
 
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock.bus import Group
 from interlock.contracts.ids import uuid_text
+from interlock.runtime.later import Later
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state import CATALOGUE, ISSUERS, POLICY, TOOLSETS
@@ -37,19 +39,18 @@ from services.gateway.handlers.waiting import Waiters
 from services.gateway.http.body import Bodies
 from services.gateway.http.features import FeatureReader
 from services.gateway.http.lean import Lean
-from services.gateway.http.listen import Listen
 from services.gateway.http.lists import Lists
 from services.gateway.http.mcp import McpDoor
 from services.gateway.http.metadata import ResourceMetadata, metadata_routes
 from services.gateway.http.news import Streams
-from services.gateway.http.remembering import Remembering
 from services.gateway.http.rest import Door, routes
-from services.gateway.http.sdk import protocol
 from services.gateway.http.seal import Seal
 from services.gateway.http.sticky import StickyDoor
-from services.gateway.http.task_news import TaskNews
 from services.gateway.settings import Settings
 from services.gateway.store import RedisSessions, RedisSnapshots, Sessions, Snapshots
+
+SDK = "services.gateway.http.sdk"
+"""What needs the SDK of MCP; plain requests do not, and it takes a third of all imports' time."""
 
 
 def new_id() -> str:
@@ -96,16 +97,15 @@ async def parts(
     shelves = Shelves(tasks.visible)
     changes = Changes(tasks.visible, shelves, host.tokens.stands, host.stopping)
     subscriptions = Subscriptions(interest, tasks.visible, shelves, changes.said)
-    listen = Listen(changes, subscriptions, TaskNews(own, waiters))
     lists = Lists(tasks.visible, shelves, settings.list_page)
     sticky = _sticky(settings, sessions, inputs, subscriptions)
-    features, others = Features(calls), (listen, Remembering(sticky))
-    serving = protocol(features, own, lists, others, version("interlock"))
-    async with serving as application:
+    features, heard = Features(calls), (changes, subscriptions, sticky)
+    async with AsyncExitStack() as stack:
+        sdk = Later(SDK, lambda it: _serving(stack, it, features, own, lists, heard))
         door = _sticky_door(settings, sticky, changes, refusals)
         shared = calls, refusals, FeatureReader(shelves), bodies
         fast = Lean(calls, features, lists, settings.keep_alive_seconds)
-        mcp = _door(host, settings, shared, (application, fast), door)
+        mcp = _door(host, settings, shared, (_application(sdk), fast), door)
         yield Parts(
             http=[*routes(rest), *_mcp_routes(mcp), *_metadata(host, settings, reader)],
             group=Group("gateway", [*projector.routes(), *subscriptions.routes()]),
@@ -117,6 +117,22 @@ async def parts(
                 *(changes.run, subscriptions.renew, subscriptions.hear),
             ],
         )
+
+
+def _application(sdk: Later[ASGIApp]) -> ASGIApp:
+    """The SDK's server, which whoever comes early waits for."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await (await sdk.get())(scope, receive, send)
+
+    return serve
+
+
+async def _serving(stack: AsyncExitStack, sdk: Any, *parts: Any) -> ASGIApp:
+    application: ASGIApp = await stack.enter_async_context(
+        sdk.protocol(*parts, version("interlock"))
+    )
+    return application
 
 
 def _bodies(settings: Settings) -> Bodies:
@@ -235,7 +251,7 @@ def _metadata(host: Host, settings: Settings, reader: StateReader) -> list[Route
     return metadata_routes(ResourceMetadata(host.suite.url, issuers, settings.challenge_scopes))
 
 
-service = Service("gateway", build)
+service = Service("gateway", build, later=(SDK,))
 
 if __name__ == "__main__":
     run(service)

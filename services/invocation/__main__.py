@@ -11,6 +11,7 @@ from time import monotonic
 import aiohttp
 
 from interlock.bus import Backlog, Group
+from interlock.runtime.later import Later
 from interlock.runtime.main import run
 from interlock.runtime.service import Host, Parts, Service
 from interlock.state.interest import RedisInterest
@@ -19,14 +20,15 @@ from interlock.telemetry.metrics import counted
 from services.invocation.clients import (
     PRIVATE,
     AddressGuard,
-    Authorized,
+    Clients,
     FileSecrets,
+    LaterLogins,
+    LaterUpstream,
+    Means,
     StdioCommand,
     Upstream,
-    Upstreams,
     open_pool,
 )
-from services.invocation.clients.oauth import Driver, Keeper, Logins
 from services.invocation.handlers import (
     Around,
     Ends,
@@ -45,6 +47,8 @@ from services.invocation.store import METADATA, HeardStore, Journal
 
 LOOK_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
+CALLING = "services.invocation.clients.calling"
+"""What needs the SDK of MCP, which takes a third of all imports' time."""
 
 
 @asynccontextmanager
@@ -54,10 +58,11 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     commands = read_commands(settings.commands)
     database = await host.database(METADATA, durable=True)
     journal = Journal(database)
-    plain = _upstreams(host, settings, commands)
     http = open_pool(_guard(settings, host))
-    keeper, logins = _logins(host, settings, plain, http)
-    around = _around(host, settings, journal, Authorized(plain, keeper))
+    means = _means(host, settings, commands, http)
+    clients: Later[Clients] = Later(CALLING, lambda calling: calling.open_clients(means))
+    upstream, logins = LaterUpstream(clients), LaterLogins(clients)
+    around = _around(host, settings, journal, upstream)
     ends = Ends(around)
     worker = Worker(around, ends)
     door = Door(journal, Settling(around, ends), commands, host.tokens)
@@ -77,8 +82,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
         try:
             await worker.drain(host.suite.drain_seconds)
         finally:
-            await plain.close()
-            await keeper.close()
+            await upstream.close()
             await http.close()
 
 
@@ -97,26 +101,24 @@ def _around(host: Host, settings: Settings, journal: Journal, upstream: Upstream
     )
 
 
-def _logins(
-    host: Host, settings: Settings, plain: Upstreams, http: aiohttp.ClientSession
-) -> tuple[Keeper, Logins]:
+def _means(
+    host: Host, settings: Settings, commands: Sequence[Command], http: aiohttp.ClientSession
+) -> Means:
     secrets = FileSecrets(settings.logins or host.data / "logins", settings.keys)
     secrets.adopt()
-    driver = Driver(http)
-    keeper = Keeper(secrets, driver, lambda: host.now().timestamp())
-    return keeper, Logins(plain, keeper, driver, settings.client_metadata_url)
+    return Means(
+        commands=[StdioCommand(**dict(command)) for command in commands],
+        guard=_guard(settings, host),
+        per_host=settings.calls,
+        http=http,
+        secrets=secrets,
+        clock=lambda: host.now().timestamp(),
+        document=settings.client_metadata_url,
+    )
 
 
 def _guard(settings: Settings, host: Host) -> AddressGuard:
     return AddressGuard(PRIVATE if _private(settings, host) else ())
-
-
-def _upstreams(host: Host, settings: Settings, commands: Sequence[Command]) -> Upstreams:
-    return Upstreams(
-        commands=[StdioCommand(**dict(command)) for command in commands],
-        guard=_guard(settings, host),
-        per_host=settings.calls,
-    )
 
 
 def _listening(host: Host, settings: Settings, around: Around, heard: HeardStore) -> Listening:
@@ -176,7 +178,7 @@ def _every(seconds: float, step: Callable[[], Awaitable[None]]) -> Callable[[], 
     return job
 
 
-service = Service("invocation", build)
+service = Service("invocation", build, later=(CALLING,))
 
 if __name__ == "__main__":
     run(service)

@@ -28,6 +28,7 @@ from interlock.runtime import warm
 
 IMPORTED = (
     *(f"services.{name}.__main__" for name in SERVICES),
+    *("services.gateway.http.sdk", "services.invocation.clients.calling"),
     *("interlock.bus.kafka", "interlock.bus.sqs", "asyncpg", "uvloop", "anyio._backends._asyncio"),
     *("alembic.config", "alembic.script", "alembic.runtime.environment"),
     *("interlock.cli.main", "interlock.runtime.supervisor", "interlock.samples.crm.app"),

@@ -2,13 +2,47 @@
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from mcp.types import ClientCapabilities
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interlock.contracts.ids import ServerName, ToolName
 from interlock.runtime.bodies import invalid
 
 T = TypeVar("T", bound=BaseModel)
+Details = dict[str, Any]
+
+
+class Sampling(BaseModel):
+    """Models that the client may be asked to run."""
+
+    context: Details | None = None
+    tools: Details | None = None
+
+
+class Elicitation(BaseModel):
+    """Questions that a person may be asked."""
+
+    form: Details | None = None
+    url: Details | None = None
+
+
+class Roots(BaseModel):
+    """Folders that the client may be asked for."""
+
+    list_changed: bool | None = Field(default=None, alias="listChanged")
+
+
+class ClientCapabilities(BaseModel):
+    """What a server may ask for, in MCP's words (2026-07-28, "Capabilities"). More may be declared.
+
+    The SDK has this too, but all of the SDK would have to be imported before a task is taken.
+    """
+
+    experimental: dict[str, Details] | None = None
+    sampling: Sampling | None = None
+    elicitation: Elicitation | None = None
+    roots: Roots | None = None
+    extensions: dict[str, Details] | None = None
+    tasks: Details | None = None
 
 
 class NewTask(BaseModel):

@@ -5,16 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-from mcp.server import ServerRequestContext
-from mcp.types import Notification
-
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.calls import Wanted
 from services.gateway.handlers.features import WantedFeature
 from services.gateway.handlers.leases import Reply
-from services.gateway.handlers.listener import Listener
-from services.gateway.model import Front, Means, Session
+from services.gateway.model import Front, Session
 
 CALL = "tools/call"
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -60,29 +55,3 @@ class Exchange:
         """What stands for the id of a request; without a session it may be many clients'."""
         key = json.dumps(request_id)
         return key if self.session is None else f"{self.session.id} {key}"
-
-
-def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:
-    """What the door found out about the request that the SDK serves."""
-    assert ctx.request is not None
-    found: Exchange = ctx.request.scope["state"][EXCHANGE]
-    return found
-
-
-def listener_to(ctx: ServerRequestContext[Any, Any], means: Means) -> Listener:
-    """The client of a request that the SDK serves; it is told on the request's own stream what it
-    asked for, and waits there for the answer."""
-
-    async def progress(progress: float, total: float | None, message: str) -> None:
-        await ctx.session.report_progress(progress, total, message or None)
-
-    async def logged(entry: str) -> None:
-        raw = Notification[dict[str, Any], str](method=LOGGED, params=orjson.loads(entry))
-        await ctx.session.send_notification(raw, ctx.request_id)  # type: ignore[arg-type]  # unknown fields survive
-
-    return Listener(
-        progress=progress if "progress_token" in (ctx.meta or {}) else None,
-        logged=None if means.client.log_level is None else logged,
-        modern=ctx.protocol_version >= MODERN,
-        reply=exchange_of(ctx).reply,
-    )

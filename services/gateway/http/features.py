@@ -1,28 +1,22 @@
-"""Resources, prompts and completion in MCP: what a request names, and how it ends."""
+"""Resources, prompts and completion in MCP: what a request names."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
-from mcp.server import ServerRequestContext
-from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 
 from interlock.contracts.task import TaskKind
-from interlock.errors import Refused, Unavailable
-from services.gateway.decide.tell import protocol_error
+from interlock.errors import Refused
 from services.gateway.decide.text import cut, raw
-from services.gateway.handlers.features import Features, WantedFeature
+from services.gateway.handlers.features import WantedFeature
 from services.gateway.handlers.shelves import Shelves
-from services.gateway.http.exchange import Exchange, exchange_of, listener_to
+from services.gateway.http.exchange import Exchange
 from services.gateway.http.means import means_of
-from services.gateway.model import Feature, Unanswered
+from services.gateway.model import Feature
 
 READ, PROMPT, COMPLETE = "resources/read", "prompts/get", "completion/complete"
 METHODS = frozenset({READ, PROMPT, COMPLETE})
-Context = ServerRequestContext[Any, Any]
 Params = Mapping[str, Any]
 
 
@@ -77,39 +71,6 @@ class FeatureReader:
         if "context" in params:
             given["context"] = _exact(text, "context")
         return _wanted(replace(found, kind=TaskKind.COMPLETE), given)
-
-
-class FeatureProtocol:
-    """Answers what a request wants."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-        self.answers: Mapping[str, Callable[[Context], Any]] = dict.fromkeys(METHODS, self.answer)
-
-    async def answer(self, ctx: Context) -> dict[str, Any]:
-        """The upstream's result; every other end is an error of JSON-RPC."""
-        exchange = exchange_of(ctx)
-        if exchange.feature is None:
-            raise MCPError(INVALID_PARAMS, exchange.refusal)
-        listener = listener_to(ctx, exchange.feature.means)
-        try:
-            text = await self._features.answer(exchange.caller, exchange.feature, listener)
-        except Unanswered as error:
-            raise unanswered(error, listener.modern) from None
-        except Unavailable as error:
-            raise MCPError(INTERNAL_ERROR, f"{error.detail}; try again") from None
-        except Refused as error:
-            raise MCPError(INVALID_REQUEST, error.detail) from None
-        result: dict[str, Any] = json.loads(text)
-        return result
-
-
-def unanswered(error: Unanswered, modern: bool) -> MCPError:
-    """The upstream's own error, where it gave one."""
-    told = protocol_error(error.error, modern=modern)
-    if told is None:
-        return MCPError(INVALID_REQUEST, error.detail)
-    return MCPError(told["code"], told["message"], told.get("data"))
 
 
 def _wanted(feature: Feature, arguments: dict[str, Any]) -> WantedFeature:

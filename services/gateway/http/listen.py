@@ -1,9 +1,7 @@
 """`subscriptions/listen` (MCP 2026-07-28): the SDK's stream, fed with the caller's own lists."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from mcp.server import ServerRequestContext
 from mcp.server.subscriptions import (
     ListenHandler,
     PromptsListChanged,
@@ -18,7 +16,7 @@ from mcp.types import INTERNAL_ERROR, SubscriptionsListenRequestParams, Subscrip
 from interlock.errors import Refused
 from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
 from services.gateway.handlers.subscriptions import Subscriptions
-from services.gateway.http.exchange import exchange_of
+from services.gateway.http.served import Context, exchange_of
 from services.gateway.http.task_news import TaskNews
 
 EVENTS: Mapping[str, ServerEvent] = {
@@ -57,7 +55,7 @@ class Listen:
         self._news = news
 
     async def __call__(
-        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+        self, ctx: Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
         """MCP 2026-07-28, "Subscriptions": acknowledged first, nothing is replayed."""
         exchange, feed = exchange_of(ctx), _Feed()

@@ -4,21 +4,17 @@ A cursor is the last name that was shown, so it means the same everywhere.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import orjson
-from mcp.server import ServerRequestContext
-from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_PARAMS
 
 from interlock.contracts.ids import QUALIFIER
 from interlock.identity.tokens import Caller
 from services.gateway.decide import uris
 from services.gateway.handlers.shelves import Shelf, Shelves
 from services.gateway.handlers.visible import Visible
-from services.gateway.http.exchange import MODERN, exchange_of
 from services.gateway.model import Front, Listed, Offer
 
 TOOLS = "tools/list"
@@ -35,7 +31,6 @@ those of 2025-11-25 may get it."""
 FRESH_MS = 5_000
 """How long a client may take a list for the newest."""
 KEPT, ENTRIES_KEPT = 4096, 50_000
-Context = ServerRequestContext[Any, Any]
 
 
 class _Entry(NamedTuple):
@@ -92,16 +87,6 @@ class Lists:
         self._page = page
         self._listings: dict[tuple[Any, ...], _Listing] = {}
         self._texts: dict[tuple[str, str, str], bytes] = {}
-        self.answers: Mapping[str, Callable[[Context], Any]] = dict.fromkeys(METHODS, self.answer)
-
-    async def answer(self, ctx: Context) -> dict[str, Any]:
-        """The page that a request wants."""
-        exchange, cursor = exchange_of(ctx), (ctx.params or {}).get("cursor")
-        if not isinstance(cursor, str | None):
-            raise MCPError(INVALID_PARAMS, "`cursor` is a string, as the last page had it")
-        page = self.page(exchange.caller, exchange.front, ctx.method, cursor)
-        result: dict[str, Any] = orjson.loads(page.result(modern=ctx.protocol_version >= MODERN))
-        return result
 
     def page(self, caller: Caller, front: Front, method: str, cursor: str | None) -> Page:
         """What the caller may use, or ask for."""

@@ -24,6 +24,7 @@ from services.gateway.handlers.tasks import Tasks
 from services.gateway.handlers.visible import split
 from services.gateway.http.answers import jsonrpc_error, refused, unavailable
 from services.gateway.http.body import Bodies, parse_request
+from services.gateway.http.codes import INVALID_PARAMS, INVALID_REQUEST
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN, VERSION, Exchange
 from services.gateway.http.features import METHODS, FeatureReader
 from services.gateway.http.means import means_of, wrong_level
@@ -31,7 +32,6 @@ from services.gateway.http.outlet import Outlet
 from services.gateway.http.sticky import SESSION_ID, StickyDoor, told_session
 from services.gateway.model import Feature, Front, Offer
 
-INVALID_REQUEST, INVALID_PARAMS = -32600, -32602
 HEADER_MISMATCH = -32020
 CANCELLED = "notifications/cancelled"
 

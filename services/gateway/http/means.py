@@ -1,9 +1,7 @@
 """What an MCP request says of its client, and brings along of an earlier one."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
-
-from mcp.types import LoggingLevel
+from typing import Any
 
 from interlock.contracts.task import NO_CLIENT, Client
 from services.gateway.decide.text import cut, members
@@ -12,7 +10,7 @@ from services.gateway.model import Front, Means, Retry, Session
 
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
-LEVELS: tuple[str, ...] = get_args(LoggingLevel)
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """RFC 5424, least severe first."""
 LEGACY = Client(log_level="info")
 """Up to 2025-11-25 and without a session nothing is known of a client, and it is told what happens

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
 
 from services.gateway.http.exchange import MODERN, VERSION, Exchange
 from services.gateway.http.means import CAPABILITIES
 
+OLDER = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"})
+"""Protocols that begin with a handshake."""
 PARAMS = {"name", "arguments", "_meta"}
 ACCEPTED = (b"application/json", b"text/event-stream")
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -60,7 +61,7 @@ def is_older(message: Mapping[str, Any], headers: Headers) -> bool:
         return False
     version, meta = headers.get("mcp-protocol-version"), params.get("_meta", {})
     return (
-        (version is None or version in HANDSHAKE_PROTOCOL_VERSIONS)
+        (version is None or version in OLDER)
         and message.get("jsonrpc") == "2.0"
         and _is_id(message.get("id"))
         and isinstance(meta, dict)

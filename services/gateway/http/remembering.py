@@ -1,9 +1,7 @@
 """What a client of the handshake era asks to be remembered: it is, where it has a session."""
 
 from collections.abc import Awaitable
-from typing import Any
 
-from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INTERNAL_ERROR,
@@ -16,11 +14,10 @@ from mcp.types import (
 
 from interlock.errors import InterlockError, Refused
 from services.gateway.handlers.sessions import Sticky
-from services.gateway.http.exchange import exchange_of
 from services.gateway.http.means import unknown_level
+from services.gateway.http.served import Context, exchange_of
 
 SET_LEVEL = "logging/setLevel"
-Context = ServerRequestContext[Any, Any]
 
 
 class Remembering:

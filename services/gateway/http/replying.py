@@ -6,13 +6,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from mcp.types import INTERNAL_ERROR, INVALID_REQUEST
 from starlette.types import Send
 
 from interlock.errors import InterlockError, Unavailable
 from services.gateway.decide.tell import protocol_error
 from services.gateway.decide.text import raw
 from services.gateway.http.answers import frame, refused
+from services.gateway.http.codes import INTERNAL_ERROR, INVALID_REQUEST
 from services.gateway.http.exchange import LOGGED
 from services.gateway.http.stream import HEADERS, KEEP_ALIVE
 from services.gateway.model import Unanswered

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from mcp.server import Server, ServerRequestContext
+from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -30,21 +30,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from interlock.errors import InterlockError, Refused, Unavailable
 from services.gateway.decide.manner import TASKS
 from services.gateway.handlers.calls import Calls
+from services.gateway.handlers.changes import Changes
 from services.gateway.handlers.features import Features
 from services.gateway.handlers.mcp_tasks import OwnTasks
+from services.gateway.handlers.sessions import Sticky
+from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.visible import Visible
-from services.gateway.http.exchange import (
-    CALL,
-    EXCHANGE,
-    MODERN,
-    exchange_of,
-    listener_to,
-)
-from services.gateway.http.features import FeatureProtocol, unanswered
+from services.gateway.http.exchange import CALL, EXCHANGE, MODERN
+from services.gateway.http.features_mcp import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen
 from services.gateway.http.lists import FRESH_MS, Lists
+from services.gateway.http.lists_mcp import ListProtocol
 from services.gateway.http.remembering import SET_LEVEL, Remembering, require_level
+from services.gateway.http.served import Context, exchange_of, listener_to
 from services.gateway.http.sticky import INITIALIZE
+from services.gateway.http.task_news import TaskNews
 from services.gateway.http.tasks_mcp import TasksProtocol
 from services.gateway.model import Unanswered
 
@@ -54,7 +54,6 @@ INSTRUCTIONS = (
 )
 CALLED: ContextVar[Mapping[str, Any] | None] = ContextVar("interlock_called", default=None)
 """The input schema of the tool that the request under way calls."""
-Context = ServerRequestContext[Any, Any]
 Answers = Mapping[str, Callable[[Context], Any]]
 
 
@@ -171,15 +170,16 @@ async def protocol(
     features: Features,
     own: OwnTasks,
     lists: Lists,
-    others: tuple[Listen, Remembering],
+    heard: tuple[Changes, Subscriptions, Sticky | None],
     version: str,
 ) -> AsyncIterator[ASGIApp]:
     """The SDK's server as an ASGI application, alive inside the block."""
-    calls, tasks = features.calls, TasksProtocol(own)
-    answers = lists.answers, FeatureProtocol(features).answers, tasks.answers
+    (changes, subscriptions, sticky), calls, tasks = heard, features.calls, TasksProtocol(own)
+    answers = ListProtocol(lists).answers, FeatureProtocol(features).answers, tasks.answers
     ours = Protocol(calls, calls.tasks.visible, *answers)
+    listen = Listen(changes, subscriptions, TaskNews(own, calls.waiters))
     # Sessions are ours: any replica serves them, which the SDK's are no help with.
-    server = _server(ours, tasks, *others, version)
+    server = _server(ours, tasks, listen, Remembering(sticky), version)
     manager = StreamableHTTPSessionManager(server, stateless=True)
     started, ending = asyncio.Event(), asyncio.Event()
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from mcp.types import INVALID_REQUEST
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Send
@@ -17,6 +16,7 @@ from services.gateway.decide.text import cut
 from services.gateway.handlers.refusals import Refusals
 from services.gateway.handlers.sessions import Sticky
 from services.gateway.http.answers import jsonrpc_error
+from services.gateway.http.codes import INVALID_REQUEST
 from services.gateway.http.exchange import Exchange
 from services.gateway.http.news import Streams
 from services.gateway.model import Front

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from mcp.server import ServerRequestContext
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.types import Notification, SubscriptionsAcknowledgedNotification
 
@@ -17,6 +16,7 @@ from interlock.errors import Refused, Unavailable
 from interlock.identity.tokens import Caller
 from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.waiting import LOOK_AGAIN, Waiters
+from services.gateway.http.served import Context
 from services.gateway.http.tasks_mcp import plain, require_tasks
 from services.gateway.model import Place
 
@@ -25,7 +25,6 @@ MOST = 64
 """Tasks on one stream; more are not acknowledged."""
 AT_MOST_EVERY = 0.25
 """Seconds between two notifications of one task: progress in between is left out."""
-Context = ServerRequestContext[Any, Any]
 
 
 class Stream:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import decode_header_value
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
@@ -14,13 +13,13 @@ from interlock.errors import Refused, Unavailable
 from services.gateway.decide.manner import NEEDS_TASKS, TASKS, knows_tasks
 from services.gateway.decide.tell import MISSING_CAPABILITY
 from services.gateway.handlers.mcp_tasks import OwnTasks
-from services.gateway.http.exchange import MODERN, exchange_of
-from services.gateway.http.features import unanswered
+from services.gateway.http.exchange import MODERN
+from services.gateway.http.features_mcp import unanswered
 from services.gateway.http.means import CAPABILITIES, answers_in
+from services.gateway.http.served import Context, exchange_of
 from services.gateway.model import Unanswered
 
 HEADER_MISMATCH = -32020
-Context = ServerRequestContext[Any, Any]
 
 
 class TasksProtocol:

@@ -2,11 +2,16 @@
 
 `Upstream` is the port, `Upstreams` the real thing, `MemoryUpstream` its twin. `Authorized` goes
 before one of them, for upstreams that want OAuth (`oauth`); `Secrets` is where that is kept.
+Both need the SDK, and are imported when somebody asks for their names (PEP 562); a service that
+starts has `LaterUpstream`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
-from services.invocation.clients.authorized import Authorized
 from services.invocation.clients.dial import open_pool
+from services.invocation.clients.later import Clients, LaterLogins, LaterUpstream, Means
 from services.invocation.clients.memory import MemoryUpstream
 from services.invocation.clients.patience import Patience
 from services.invocation.clients.port import (
@@ -26,7 +31,10 @@ from services.invocation.clients.port import (
     Wanted,
 )
 from services.invocation.clients.secrets import FileSecrets, MemorySecrets, Secrets
-from services.invocation.clients.upstreams import Upstreams
+
+if TYPE_CHECKING:
+    from services.invocation.clients.authorized import Authorized
+    from services.invocation.clients.upstreams import Upstreams
 
 __all__ = [
     "LOOPBACK",
@@ -34,9 +42,13 @@ __all__ = [
     "AddressGuard",
     "AskRefused",
     "Authorized",
+    "Clients",
     "Connection",
     "FileSecrets",
     "Hear",
+    "LaterLogins",
+    "LaterUpstream",
+    "Means",
     "MemorySecrets",
     "MemoryUpstream",
     "Notice",
@@ -55,3 +67,10 @@ __all__ = [
     "Wanted",
     "open_pool",
 ]
+MODULES = {"Authorized": "authorized", "Upstreams": "upstreams"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from interlock.bus import Bus, Stamp
 from interlock.contracts.catalogue import ServerRecord
@@ -12,7 +13,10 @@ from interlock.contracts.task import Principal
 from interlock.errors import Refused
 from interlock.state.port import View
 from services.invocation.clients import Connection, UpstreamError
-from services.invocation.clients.oauth import Access, Asked, Logins, Revoked
+from services.invocation.clients.oauth import Asked, LogsIn, Revoked
+
+if TYPE_CHECKING:
+    from services.invocation.clients.oauth import Access
 
 
 class Letting:
@@ -24,7 +28,7 @@ class Letting:
     def __init__(
         self,
         catalogue: View[ServerRecord],
-        logins: Logins,
+        logins: LogsIn,
         bus: Bus,
         stamp: Stamp,
         now: Callable[[], datetime],
@@ -51,7 +55,7 @@ class Letting:
             await self._logins.answer(connection, redirected_to, self._now().timestamp())
             await self._state_login(by, connection)
 
-    async def access(self, tenant: str, server: str) -> Access:
+    async def access(self, tenant: str, server: str) -> "Access":
         """What there is; `Refused` (`not_found`) if nothing."""
         connection = await self._connection(tenant, server)
         with _reached():

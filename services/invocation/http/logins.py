@@ -1,7 +1,7 @@
 """Invocation's door for logins: upstreams that want OAuth let Interlock in. Secrets only go in."""
 
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 from starlette.requests import Request
@@ -15,9 +15,12 @@ from interlock.identity.roles import Right, require
 from interlock.identity.tokens import Tokens
 from interlock.runtime.bodies import Body, body
 from interlock.runtime.pages import takes
-from services.invocation.clients.oauth import Access, Asked, Grant, Method, Registration
+from services.invocation.clients.oauth import Asked, Grant, Method, Registration
 from services.invocation.decide import authorizing
 from services.invocation.handlers import Letting
+
+if TYPE_CHECKING:
+    from services.invocation.clients.oauth import Access
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
 
@@ -134,7 +137,7 @@ def _said(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
 
 
-def _shown(access: Access) -> dict[str, Any]:
+def _shown(access: "Access") -> dict[str, Any]:
     tokens, ends, client = access.tokens, access.expires_at, access.client
     return {
         "logged_in": True,
@@ -148,7 +151,7 @@ def _shown(access: Access) -> dict[str, Any]:
     }
 
 
-def _given(access: Access) -> str | None:
+def _given(access: "Access") -> str | None:
     return access.registration.client_id if access.registration is not None else None
 
 

@@ -18,6 +18,7 @@ from interlock.errors import Unavailable
 from interlock.identity.keys import load_signer
 from interlock.identity.statements import Signer, Trust
 from interlock.identity.tokens import Tokens
+from interlock.runtime.later import import_after_start
 from interlock.runtime.process import Process
 from interlock.runtime.relay import Relay
 from interlock.runtime.replicas import BEAT, Replica, Replicas, this_process
@@ -131,11 +132,14 @@ class Running:
         """Consume, and keep the background alive."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.show())
-            for job in (*self.host.background, *self.parts.background):
+            for job in (self._import, *self.host.background, *self.parts.background):
                 tasks.create_task(keep(self.service.name, job))
             if self.parts.group is not None:
                 group = replace(self.parts.group, ready=lambda: not self.reasons(group=True))
                 tasks.create_task(keep(self.service.name, lambda: self.host.bus.run(group)))
+
+    async def _import(self) -> None:
+        await import_after_start(self.service.later)
 
     async def show(self) -> None:
         """Say every second that this process is there and how it is, until cancelled."""

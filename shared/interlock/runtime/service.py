@@ -115,3 +115,5 @@ class Service:
 
     name: str
     build: Callable[[Host], AbstractAsyncContextManager[Parts]]
+    later: tuple[str, ...] = ()
+    """Modules that it can do without until it is up: the host imports them then (`Later`)."""

@@ -46,9 +46,8 @@ def warm(settings: SuiteSettings) -> Warm | None:
     """
     if sys.platform != "linux":
         return None
-    for service in SERVICES:
-        named(service)
-    for module in _used(settings):
+    later = [module for service in SERVICES for module in named(service).later]
+    for module in (*later, *_used(settings)):
         with suppress(ImportError):  # the service that wants it says so
             import_module(module)
     if len(os.listdir("/proc/self/task")) > 1:

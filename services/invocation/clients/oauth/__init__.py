@@ -1,13 +1,26 @@
 """Being let in by upstreams that want OAuth (MCP 2026-07-28, "Authorization").
 
-The SDK's clients know the protocol; here are their secrets, kept, and their requests, sent.
+The SDK's clients know the protocol; here are their secrets, kept, and their requests, sent. What
+needs the SDK is imported when somebody asks for its name (PEP 562): see `Service.later`.
 """
 
-from services.invocation.clients.oauth.driving import NO_CREDENTIAL, Driver
-from services.invocation.clients.oauth.keeping import Keeper
-from services.invocation.clients.oauth.kept import Access, Grant, Method, Registration
-from services.invocation.clients.oauth.logins import Asked, Logins
-from services.invocation.clients.oauth.revoking import Revoked
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from services.invocation.clients.oauth.asked import (
+    Asked,
+    Grant,
+    Method,
+    Registration,
+    Revoked,
+)
+from services.invocation.clients.oauth.port import LogsIn
+
+if TYPE_CHECKING:
+    from services.invocation.clients.oauth.driving import NO_CREDENTIAL, Driver
+    from services.invocation.clients.oauth.keeping import Keeper
+    from services.invocation.clients.oauth.kept import Access
+    from services.invocation.clients.oauth.logins import Logins
 
 __all__ = [
     "NO_CREDENTIAL",
@@ -17,7 +30,21 @@ __all__ = [
     "Grant",
     "Keeper",
     "Logins",
+    "LogsIn",
     "Method",
     "Registration",
     "Revoked",
 ]
+MODULES = {
+    "NO_CREDENTIAL": "driving",
+    "Access": "kept",
+    "Driver": "driving",
+    "Keeper": "keeping",
+    "Logins": "logins",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

@@ -10,8 +10,9 @@ from mcp.client.auth import OAuthClientProvider
 from pydantic import ValidationError
 
 from interlock.errors import Refused, Unavailable
+from services.invocation.clients.oauth.asked import Grant
 from services.invocation.clients.oauth.driving import NO_CREDENTIAL, Driver
-from services.invocation.clients.oauth.kept import Access, Grant, name_of
+from services.invocation.clients.oauth.kept import Access, name_of
 from services.invocation.clients.oauth.providers import Found, discovered, provider_of
 from services.invocation.clients.port import Connection, Place, Reach, UpstreamError
 from services.invocation.clients.secrets import Secrets

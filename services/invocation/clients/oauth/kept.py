@@ -1,52 +1,15 @@
 """What is kept of an upstream that wants OAuth: who we are there, and what we were given."""
 
-from enum import StrEnum
-
 from mcp.shared.auth import (
     OAuthClientInformationFull,
     OAuthMetadata,
     OAuthToken,
     ProtectedResourceMetadata,
 )
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from services.invocation.clients.oauth.asked import Grant, Kept, Registration
 from services.invocation.clients.port import Connection
-
-
-class Grant(StrEnum):
-    """How we are let in (RFC 6749 §1.3)."""
-
-    AUTHORIZATION_CODE = "authorization_code"
-    """A person consented."""
-    CLIENT_CREDENTIALS = "client_credentials"
-    """As ourselves."""
-
-
-class Method(StrEnum):
-    """How we prove at the token endpoint who we are."""
-
-    BASIC = "client_secret_basic"
-    POST = "client_secret_post"
-    KEY = "private_key_jwt"
-    NONE = "none"
-
-
-class Kept(BaseModel):
-    """Secret in part: never shown, never logged."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Registration(Kept):
-    """A client that was registered by people; `issuer` is the only one that is shown its secret."""
-
-    client_id: str
-    issuer: str
-    method: Method = Method.BASIC
-    client_secret: str | None = Field(default=None, repr=False)
-    private_key: str | None = Field(default=None, repr=False)
-    """PEM."""
-    algorithm: str = "RS256"
 
 
 class Discovered(Kept):

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,29 +12,17 @@ from mcp.client.auth.utils import union_scopes, validate_authorization_response_
 
 from interlock.contracts.catalogue import HttpConnection
 from interlock.errors import Refused
+from services.invocation.clients.oauth.asked import Asked, Grant, Revoked
 from services.invocation.clients.oauth.driving import Driver, unlet
 from services.invocation.clients.oauth.keeping import Keeper
-from services.invocation.clients.oauth.kept import Access, Grant, Pending, Registration
+from services.invocation.clients.oauth.kept import Access, Pending
 from services.invocation.clients.oauth.providers import Consenting, provider_of, resumed
-from services.invocation.clients.oauth.revoking import Revoked, endpoint, revocations
+from services.invocation.clients.oauth.revoking import endpoint, revocations
 from services.invocation.clients.port import Connection, Upstream, UpstreamError
 from services.invocation.decide import authorizing
 from services.invocation.model import Challenge
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How Interlock is to be let in."""
-
-    grant: Grant = Grant.AUTHORIZATION_CODE
-    redirect_uri: str = ""
-    """Where the person's browser comes back to."""
-    scope: str | None = None
-    """Beside what the upstream asks for."""
-    registration: Registration | None = None
-    """Who we are at its authorization server; without it we register ourselves."""
 
 
 class Logins:

@@ -20,14 +20,8 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAu
 from pydantic import AnyUrl
 
 from services.invocation.clients.lean import VERSION
-from services.invocation.clients.oauth.kept import (
-    Access,
-    Discovered,
-    Grant,
-    Method,
-    Pending,
-    Registration,
-)
+from services.invocation.clients.oauth.asked import Grant, Method, Registration
+from services.invocation.clients.oauth.kept import Access, Discovered, Pending
 
 NAME = "Interlock"
 

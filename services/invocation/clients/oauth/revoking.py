@@ -1,19 +1,10 @@
 """Taking back what an upstream gave, at its authorization server (RFC 7009)."""
 
-from typing import NamedTuple
-
 import httpx2
 from mcp.client.auth.extensions.client_credentials import PrivateKeyJWTOAuthProvider
 
 from services.invocation.clients.oauth.kept import Access
 from services.invocation.clients.oauth.providers import provider_of
-
-
-class Revoked(NamedTuple):
-    """Whether what was given is good for nothing any more, and if not, why."""
-
-    done: bool
-    why: str = ""
 
 
 def endpoint(access: Access) -> str | None:

@@ -157,7 +157,8 @@ async def ended_by(gateway: Gateway, client: Client, fact: Any, status: str) -> 
     offer(gateway, Execution.TASK)
     gateway.authority.judge = nothing
     made = await called(client)
-    await eventually(lambda: gateway.authority.asked or None)
+    asked, mine = gateway.authority.asked, made["taskId"]
+    await eventually(lambda: (asked and asked[-1].body.task.id == mine) or None)
     await tell(gateway, fact.model_copy(update={"task": task_of(gateway)}))
     return await until(client, made["taskId"], status)
 
