@@ -71,6 +71,8 @@ async def raw_round(hosts: str, topic: str, messages: list[Raw]) -> dict[str, fl
     careful = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=hosts, group_id=topic, **careful)
     async with consumer:
+        await consumer.getmany(timeout_ms=500, max_records=1)  # it has joined
+        await consumer.seek_to_beginning()
         consume = await cpu(lambda: raw_consume(consumer))
     return {"raw_publish": publish, "raw_consume": consume}
 
@@ -82,7 +84,7 @@ async def our_round(url: str, redis_url: str, prefix: str, effects: bool) -> dic
     await bus.apply()
     await our_publish(bus, messages[:1])
     publish = await cpu(lambda: our_publish(bus, messages[1:]))
-    consume = await cpu(lambda: our_consume(bus, effects=effects))
+    consume = await our_consume(bus, effects=effects)
     await bus.close()
     if effects:
         return {"consume_and_state": consume}
