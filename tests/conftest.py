@@ -1,5 +1,6 @@
 """What every test may ask for, and in which order tests run."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return DEAREST.index(folder) if folder in DEAREST else len(DEAREST)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: nobody need look for garbage in it."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

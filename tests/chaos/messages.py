@@ -92,7 +92,11 @@ async def recorded(scene: Scene, name: str) -> Any:
 
 def settle(suite: Suite) -> None:
     """Return once no group has anything left to do."""
-    until(lambda: not any(waiting(suite, name) for name in SERVICES), "all groups are idle")
+    try:
+        until(lambda: not any(waiting(suite, name) for name in SERVICES), "all groups are idle")
+    except RuntimeError as error:
+        left = {name: waiting(suite, name) for name in SERVICES}
+        raise RuntimeError(f"{error}what they have left to do: {left}") from None
 
 
 def waiting(suite: Suite, service: str) -> int:

@@ -20,14 +20,13 @@ from urllib.request import urlopen
 
 from interlock.embedded.tie import die_with_parent
 from interlock.runtime.supervisor import free_port
+from tests.components.java import QUICK, fetch, require_java
 from tests.components.required import Missing
 
 HERE = Path(__file__).parent / "sqs"
 CACHE = Path(__file__).parents[2] / ".cache"
 PATIENCE = 60.0
 """Seconds that the server may take to start."""
-FETCH = 300.0
-"""Seconds that Maven may take."""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",  # ElasticMQ asks for none, but a client signs with some
@@ -49,8 +48,7 @@ def elasticmq() -> Iterator[str]:
 
 def _jars() -> Path:
     """The folder of the server's jars; fetched by whoever comes first."""
-    if shutil.which("java") is None:
-        raise Missing("no `java` on PATH: install a Java 17 runtime")
+    require_java()
     pom = HERE / "pom.xml"
     folder = CACHE / f"elasticmq-{sha256(pom.read_bytes()).hexdigest()[:12]}"
     CACHE.mkdir(exist_ok=True)
@@ -62,28 +60,17 @@ def _jars() -> Path:
 
 
 def _fetch(pom: Path, folder: Path) -> None:
-    if shutil.which("mvn") is None:
-        raise Missing("no `mvn` on PATH: install Maven, which fetches its jars once")
     with TemporaryDirectory(dir=CACHE) as scratch:
         shutil.copy(pom, scratch)
         copied = Path(scratch) / "lib"
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={copied}"]
-        done = subprocess.run(
-            ["mvn", "-q", "-B", "-f", f"{scratch}/pom.xml", *goal],
-            capture_output=True,
-            text=True,
-            timeout=FETCH,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise Missing(f"Maven could not fetch its jars: {done.stdout.strip()[-500:]}")
+        fetch("ElasticMQ", "-f", f"{scratch}/pom.xml", *goal)
         copied.rename(folder)
 
 
 @contextmanager
 def _run(jars: Path, settings: Path, log: Path, endpoint: str) -> Iterator[str]:
-    small = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    command = ["java", *small, f"-Dconfig.file={settings}", "-cp", f"{jars}/*"]
+    command = ["java", "-Xmx256m", *QUICK, f"-Dconfig.file={settings}", "-cp", f"{jars}/*"]
     with (
         log.open("w") as out,
         subprocess.Popen(

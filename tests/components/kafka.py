@@ -22,13 +22,14 @@ from pathlib import Path
 
 from interlock.embedded.tie import die_with_parent
 from interlock.runtime.supervisor import free_port
+from tests.components.java import QUICK, fetch, require_java
 from tests.components.required import Missing
 
 FILES = Path(__file__).parent / "kafka_broker"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
 PATIENCE = 180.0
 """Seconds that the broker may take to start, or to stop: after a kill it reads its logs again."""
-SPARING = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+SPARING = ("-Xms64m", "-Xmx512m")
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 """The one request that any client may send first: it is answered once the broker serves."""
 
@@ -127,7 +128,7 @@ class Broker:
         cluster = base64.urlsafe_b64encode(b"i" + secrets.token_bytes(15)).decode().rstrip("=")
         draft = self.folder / "draft.properties"
         draft.write_text(text)
-        command = [*self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c"]
+        command = [*self._java("kafka.tools.StorageTool", *SPARING), "format", "-t", cluster, "-c"]
         salted = [word for user in self.salted for word in ("--add-scram", user)]
         made = subprocess.run(
             [*command, str(draft), *salted],
@@ -142,7 +143,7 @@ class Broker:
 
     def _java(self, main: str, *options: str) -> list[str]:
         logs = f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}"
-        return ["java", *options, logs, "-cp", f"{self.jars}/*", main]
+        return ["java", *QUICK, *options, logs, "-cp", f"{self.jars}/*", main]
 
 
 def _serves(port: int) -> bool:
@@ -156,9 +157,7 @@ def _serves(port: int) -> bool:
 
 def jars() -> Path:
     """The broker's libraries, fetched where they are not there yet."""
-    for program, package in (("java", "a Java 17 runtime"), ("mvn", "Maven")):
-        if shutil.which(program) is None:
-            raise Missing(f"no `{program}` on PATH: install {package}")
+    require_java()
     pom = FILES / "pom.xml"
     folder = CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -168,15 +167,8 @@ def jars() -> Path:
             return folder
         partial_folder = folder.with_suffix(".partial")
         shutil.rmtree(partial_folder, ignore_errors=True)
-        goal = f"-DoutputDirectory={partial_folder}"
-        fetched = subprocess.run(
-            ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", goal],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if fetched.returncode:
-            raise Missing(f"Maven could not fetch the broker: {fetched.stdout[-1500:]}")
+        goal = ("dependency:copy-dependencies", f"-DoutputDirectory={partial_folder}")
+        fetch("the broker", "-f", str(pom), *goal)
         partial_folder.rename(folder)
     return folder
 

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ import httpx2 as httpx
 
 from interlock.embedded.tie import die_with_parent
 from interlock.runtime.supervisor import free_port
+from tests.components.java import QUICK, fetch, require_java
 from tests.components.required import Missing
 from tests.components.signing_in import client_token, token_of
 from tests.components.suite import answers, until
@@ -36,15 +37,16 @@ PATIENCE = 300.0
 """Seconds that a fetch, a build or a start may take on a loaded machine."""
 ADMIN = "admin"
 JAVA = (
-    "-Xms128m",
-    "-Xmx384m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
+    *QUICK,
     "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
     "--add-opens=java.base/java.util=ALL-UNNAMED",
     "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
     "--add-opens=java.base/java.security=ALL-UNNAMED",
 )
+MAIN = "io.quarkus.bootstrap.runner.QuarkusEntryPoint"
+SMALL = ("-Xms128m", "-Xmx384m")
+AMPLE = ("-Xms512m", "-Xmx1g", "-Xmn300m")
+"""For the build, which would spend a fifth of its time on its garbage."""
 BUILT_WITH = ("--db=dev-mem", "--health-enabled=true")
 
 
@@ -154,7 +156,8 @@ def running(
     )
     admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": password}
     told, log = admin | dict(env or {}), folder / "log"
-    with log.open("w") as out, _java(folder, out, ("start", *options), told) as process:
+    words = ("start", *options)
+    with log.open("w") as out, _java(folder, out, SMALL, words, told) as process:
         try:
             yield Keycloak(f"http://127.0.0.1:{port}", realm, made, password, process, log)
         finally:
@@ -163,13 +166,21 @@ def running(
 
 
 def _java(
-    home: Path, out: Any, words: tuple[str, ...], env: Mapping[str, str]
+    home: Path, out: Any, memory: Sequence[str], words: Sequence[str], env: Mapping[str, str]
 ) -> "subprocess.Popen[bytes]":
     """Keycloak's command as its script runs it, but as a child of ours."""
     where = (f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}")
     jar = ("-cp", str(home / "lib" / "quarkus-run.jar"))
     return subprocess.Popen(
-        ["java", *JAVA, *where, *jar, "io.quarkus.bootstrap.runner.QuarkusEntryPoint", *words],
+        [
+            "java",
+            *memory,
+            *JAVA,
+            *where,
+            *jar,
+            "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
+            *words,
+        ],
         stdout=out,
         stderr=out,
         env=os.environ | dict(env),
@@ -179,8 +190,7 @@ def _java(
 
 def distribution() -> Path:
     """The unpacked and built distribution; made by whoever comes first."""
-    if shutil.which("java") is None:
-        raise Missing("no `java` on PATH: install a Java 17 runtime")
+    require_java()
     folder = CACHE / f"keycloak-{VERSION}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "keycloak.lock").open("w") as lock:
@@ -194,26 +204,18 @@ def distribution() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    if shutil.which("mvn") is None:
-        raise Missing("no `mvn` on PATH: install Maven, which fetches Keycloak once")
     artifact = f"-Dartifact={ARTIFACT}:{VERSION}:zip"
     goal = ("dependency:unpack", artifact, f"-DoutputDirectory={CACHE}")
     markers = f"-DmarkersDirectory={CACHE / 'maven-markers'}"
-    done = subprocess.run(
-        ["mvn", "-q", "-B", *goal, markers, "-Dmdep.overWriteReleases=true"],
-        cwd=CACHE,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode != 0 or not folder.exists():
-        raise Missing(f"Maven could not fetch Keycloak: {done.stdout.strip()[-500:]}")
+    fetch("Keycloak", *goal, markers, "-Dmdep.overWriteReleases=true", cwd=CACHE)
+    if not folder.exists():
+        raise Missing(f"Maven fetched Keycloak, and there is no `{folder}`")
 
 
 def _build(folder: Path) -> None:
     """Its settings of build time, once, rather than at each start."""
     log = folder / "build.log"
-    with log.open("w") as out, _java(folder, out, ("build", *BUILT_WITH), {}) as process:
+    words = ("build", *BUILT_WITH)
+    with log.open("w") as out, _java(folder, out, AMPLE, words, {}) as process:
         if process.wait(PATIENCE) != 0:
             raise Missing(f"Keycloak could not be built: {log.read_text()[-500:]}")
