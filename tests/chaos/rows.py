@@ -75,8 +75,7 @@ ROWS = (
         "network-cut",
         "network held, then cut, longer than the group waits",
         roads.network_cut,
-        ("valkey", "kafka"),
-        also=("sqs",),
+        BUSES,
         unknown=True,
     ),
     Row(
@@ -128,8 +127,8 @@ ROWS = (
         "clock-jumped",
         "clock jumps 10 minutes, ahead and back",
         processes.clock_jumped,
-        (),
-        also=BUSES,
+        ("valkey", "sqs"),
+        also=("kafka",),
     ),
     Row(
         "acknowledgement-lost",
