@@ -127,8 +127,8 @@ ROWS = (
         "clock-jumped",
         "clock jumps 10 minutes, ahead and back",
         processes.clock_jumped,
-        ("valkey", "sqs"),
-        also=("kafka",),
+        ("valkey",),
+        also=("kafka", "sqs"),
     ),
     Row(
         "acknowledgement-lost",
