@@ -14,7 +14,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from redis.asyncio import Redis
 
 from interlock.bus import Arrival, Effects, Envelope, Group, on
-from interlock.bus.kafka import KafkaBus
+from interlock.bus.kafka import KafkaBus, seat
 from interlock.bus.kafka.delays import Delays
 from interlock.bus.kafka.records import outgoing
 from interlock.contracts.outcomes import TaskDenied
@@ -218,6 +218,26 @@ async def test_a_broker_killed_under_traffic_loses_nothing(
     assert {one.fact.task.id for one in ends if isinstance(one.fact, TaskDenied)} == {
         f"task-{n}-{m}" for n in range(40) for m in range(10)
     }
+
+
+async def test_a_client_whose_commits_get_no_answer_is_given_up(
+    bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(offsets: object) -> None:
+        """As one may do for ever after an outage, while reads go on."""
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(seat, "PATIENCE", 3.0)
+    seen = Seen()
+    async with running(bus, policy(seen)):
+        await bus.publish([raw(authenticated("before"))])
+        await seen.count(1)
+        await done(bus)
+        (member,) = bus._members
+        monkeypatch.setattr(member._seat._consumer, "commit", never)
+        await bus.publish([raw(authenticated("after"))])
+        await done(bus)
+    assert {event.body.task.id for event in seen.items} == {"before", "after"}
 
 
 async def backlog_or_none(bus: KafkaBus) -> int | None:

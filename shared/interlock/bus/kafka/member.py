@@ -127,7 +127,7 @@ class Member:
     async def _treat(self, hand: Hand, piece: Sequence[Delivery]) -> None:
         """Handle and settle some of what is in hand."""
         began = perf_counter()
-        outcomes = await self._handling.run([await self._seat.counted(one) for one in piece])
+        outcomes = await self._handling.run(await self._seat.counted(piece))
         await self._settle(outcomes)
         settled = [one.delivery for one in outcomes if not isinstance(one, Back)]
         hand.settle(settled)

@@ -41,6 +41,9 @@ Until then a death only has those few messages delivered twice, under ids that a
 NEVER = 24 * 3600 * 1000
 """Milliseconds without a read after which the client would leave the group. Not ours to use: a
 handler's time limit bounds what is in hand, and while our own infrastructure is away we pause."""
+PATIENT = 2
+"""Commits in a row that may get no answer. After an outage it may be the client, not the broker,
+that will never answer again."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         self._suspects: dict[TopicPartition, Suspects] = {}
         self._careful = False
         """Something cannot be read, and we are not past it yet."""
+        self._unheard = 0
+        """Commits in a row that got no answer."""
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -136,6 +141,7 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
     async def part(self) -> None:
         """Without a word: this client is of no use any more."""
         consumer, self._consumer = self._consumer, None
+        self._unheard = 0
         self._forget()
         if consumer is not None and not await dismiss(consumer):
             log.debug("bus.left_unsaid", group=self._group.name)
@@ -204,6 +210,8 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
                 log.info("bus.moved_on", group=self._group.name, reason=str(error))
                 self._forget()
             except AWAY as error:
+                if self._unheard >= PATIENT:
+                    await self.part()
                 raise trouble(error, f"commit as group `{self._group.name}`") from error
 
     def pieces(self, hand: Hand) -> list[list[Delivery]]:
@@ -218,8 +226,11 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         found = self._suspects.get(spot(delivery))
         return found if found is not None and delivery.place.offset < found.until else None
 
-    async def counted(self, delivery: Delivery) -> Delivery:
-        """If it is suspect, with its deaths; one more is committed in case that it kills us."""
+    async def counted(self, piece: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Suspects with their deaths; one more is committed in case that it kills us."""
+        return [await self._counted(one) for one in piece] if self._suspects else piece
+
+    async def _counted(self, delivery: Delivery) -> Delivery:
         suspects = self._suspected(delivery)
         if suspects is None:
             return delivery
@@ -256,5 +267,10 @@ class Seat(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """Exactly these; `LEFT` where the group went on without us."""
         if offsets:
             mark = marked(deaths)
-            async with asyncio.timeout(PATIENCE):
-                await self._consumer.commit({one: (at, mark) for one, at in offsets.items()})
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._consumer.commit({one: (at, mark) for one, at in offsets.items()})
+            except TimeoutError:
+                self._unheard += 1
+                raise
+            self._unheard = 0
