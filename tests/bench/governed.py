@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,8 @@ def tell(**figures: object) -> None:
     sys.stdout.flush()
 
 
+SETTLES_WITHIN = 5.0
+"""Seconds from readiness until what is imported later is there, too."""
 BUSES = ("redis", "kafka")
 
 
@@ -139,6 +142,7 @@ def main() -> None:
             chosen_bus(chosen.bus) as env,
             suite(Path(folder) / "data", *arguments, env=env) as running,
         ):
+            time.sleep(SETTLES_WITHIN)
             rest = running.resident()
             tell(
                 started_in_seconds=round(running.started_in, 2),
