@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+from interlock.telemetry.seldom import Seldom
+
 
 def _with_trace(
     logger: object, method: str, event: MutableMapping[str, Any]
@@ -20,7 +22,10 @@ def _with_trace(
 
 
 def configure_logs(level: str, form: str) -> None:
-    """Set up structlog and the standard library's logging for this process, on stderr."""
+    """Set up structlog and the standard library's logging for this process, on stderr.
+
+    The latter is what libraries use; what one of them repeats is passed on seldom.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -48,6 +53,7 @@ def configure_logs(level: str, form: str) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=last)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
