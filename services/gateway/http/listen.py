@@ -11,11 +11,12 @@ from mcp.server.subscriptions import (
     ToolsListChanged,
 )
 from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, SubscriptionsListenRequestParams, SubscriptionsListenResult
+from mcp.types import SubscriptionsListenRequestParams, SubscriptionsListenResult
 
 from interlock.errors import Refused
 from services.gateway.handlers.changes import PROMPTS, RESOURCES, TOOLS, Changes
 from services.gateway.handlers.subscriptions import Subscriptions
+from services.gateway.http.codes import INTERNAL_ERROR
 from services.gateway.http.served import Context, exchange_of
 from services.gateway.http.task_news import TaskNews
 

@@ -4,8 +4,6 @@ from collections.abc import Awaitable
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
     EmptyResult,
     SetLevelRequestParams,
     SubscribeRequestParams,
@@ -14,6 +12,7 @@ from mcp.types import (
 
 from interlock.errors import InterlockError, Refused
 from services.gateway.handlers.sessions import Sticky
+from services.gateway.http.codes import INTERNAL_ERROR, INVALID_PARAMS
 from services.gateway.http.means import unknown_level
 from services.gateway.http.served import Context, exchange_of
 

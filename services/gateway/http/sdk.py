@@ -18,9 +18,6 @@ from mcp.server.context import CallNext, HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
     RequestParams,
     SetLevelRequestParams,
 )
@@ -36,6 +33,7 @@ from services.gateway.handlers.mcp_tasks import OwnTasks
 from services.gateway.handlers.sessions import Sticky
 from services.gateway.handlers.subscriptions import Subscriptions
 from services.gateway.handlers.visible import Visible
+from services.gateway.http.codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 from services.gateway.http.exchange import CALL, EXCHANGE, MODERN
 from services.gateway.http.features_mcp import FeatureProtocol, unanswered
 from services.gateway.http.listen import Listen

@@ -7,12 +7,17 @@ from typing import Any
 import orjson
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import decode_header_value
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
 
 from interlock.errors import Refused, Unavailable
 from services.gateway.decide.manner import NEEDS_TASKS, TASKS, knows_tasks
 from services.gateway.decide.tell import MISSING_CAPABILITY
 from services.gateway.handlers.mcp_tasks import OwnTasks
+from services.gateway.http.codes import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+)
 from services.gateway.http.exchange import MODERN
 from services.gateway.http.features_mcp import unanswered
 from services.gateway.http.means import CAPABILITIES, answers_in

@@ -6,9 +6,9 @@ Both need the SDK, and are imported when somebody asks for their names (PEP 562)
 starts has `LaterUpstream`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interlock.lazily import from_modules
 from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
 from services.invocation.clients.dial import open_pool
 from services.invocation.clients.later import Clients, LaterLogins, LaterUpstream, Means
@@ -67,10 +67,5 @@ __all__ = [
     "Wanted",
     "open_pool",
 ]
-MODULES = {"Authorized": "authorized", "Upstreams": "upstreams"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__ = from_modules(__name__, {"Authorized": "authorized", "Upstreams": "upstreams"})

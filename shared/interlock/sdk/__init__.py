@@ -4,9 +4,9 @@ Names of the bus are imported when somebody asks for one (PEP 562): with them co
 brokers, which take three times as long as HTTP's, and most programs and commands need only that.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interlock.lazily import from_modules
 from interlock.sdk.client import Interlock, TaskHandle
 from interlock.sdk.credentials import ApiKey, ClientCredentials
 from interlock.sdk.task import Event, Outcome
@@ -27,8 +27,4 @@ __all__ = [
     "TaskHandle",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in ("AgentKey", "BusAgent", "Submission"):
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    return getattr(import_module("interlock.sdk.bus"), name)
+__getattr__ = from_modules(__name__, {"AgentKey": "bus", "BusAgent": "bus", "Submission": "bus"})

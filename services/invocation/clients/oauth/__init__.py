@@ -4,9 +4,9 @@ The SDK's clients know the protocol; here are their secrets, kept, and their req
 needs the SDK is imported when somebody asks for its name (PEP 562): see `Service.later`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interlock.lazily import from_modules
 from services.invocation.clients.oauth.asked import (
     Asked,
     Grant,
@@ -35,16 +35,14 @@ __all__ = [
     "Registration",
     "Revoked",
 ]
-MODULES = {
-    "NO_CREDENTIAL": "driving",
-    "Access": "kept",
-    "Driver": "driving",
-    "Keeper": "keeping",
-    "Logins": "logins",
-}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__ = from_modules(
+    __name__,
+    {
+        "NO_CREDENTIAL": "driving",
+        "Access": "kept",
+        "Driver": "driving",
+        "Keeper": "keeping",
+        "Logins": "logins",
+    },
+)
