@@ -5,7 +5,7 @@ It takes messages as any member would, and then repeats them, mixes them up, or 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -61,15 +61,16 @@ class Meddling:
     touched: int = 0
     """Deliveries that were repeated, moved or left lying."""
     seen: list[tuple[Meddler, Any]] = field(default_factory=list)
-    _under_way: "set[asyncio.Future[None]]" = field(default_factory=set)
+    _work: "list[asyncio.Task[None]]" = field(default_factory=list)
+    _enough: bool = False
 
-    async def repeating(self) -> None:
-        """Until cancelled: whatever is taken is given back twice."""
-        await asyncio.gather(*(self._each(one, self._twice) for one in self.meddlers))
+    def repeating(self) -> None:
+        """From now on whatever is taken is given back twice."""
+        self._begin(self._twice)
 
-    async def mixing(self) -> None:
-        """Until cancelled: whatever is taken is given back later, in another order."""
-        await asyncio.gather(*(self._each(one, self._mixed) for one in self.meddlers))
+    def mixing(self) -> None:
+        """From now on whatever is taken is given back later, in another order."""
+        self._begin(self._mixed)
 
     async def again(self) -> None:
         """All that was ever taken, once more, in an order of its own."""
@@ -96,8 +97,12 @@ class Meddling:
         finally:
             await one.leave()
 
-    async def _each(self, one: Meddler, give_back: Callable[[Meddler], Any]) -> None:
-        while True:
+    def _begin(self, give_back: Callable[[Meddler], Awaitable[None]]) -> None:
+        self._work = [asyncio.create_task(self._each(one, give_back)) for one in self.meddlers]
+
+    async def _each(self, one: Meddler, give_back: Callable[[Meddler], Awaitable[None]]) -> None:
+        """Never cancelled: what was taken must not be half given back."""
+        while not self._enough:
             await give_back(one)
             await asyncio.sleep(0)
 
@@ -116,30 +121,24 @@ class Meddling:
             await self._give(one, self.chance.sample(taken, len(taken)), taken)
 
     async def _give(self, one: Meddler, given: Sequence[Any], taken: Sequence[Any]) -> None:
-        """Whole, even where it is cut short: what was taken must not be half given back."""
         self.seen += [(one, message) for message in taken]
         self.touched += len(given)
-        work = asyncio.ensure_future(self._put_and_settle(one, given, taken))
-        self._under_way.add(work)
-        work.add_done_callback(self._under_way.discard)
-        await asyncio.shield(work)
-
-    async def done(self, work: "asyncio.Task[None]") -> None:
-        """It is enough of this: what was taken is given back, and nothing more is taken."""
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        await self.finished()
-        for one in self.meddlers:
-            await one.rest()
-
-    async def finished(self) -> None:
-        """What was taken is given back."""
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-
-    async def _put_and_settle(self, one: Meddler, given: Any, taken: Any) -> None:
         await one.put(given)
         await one.settle(taken)
+
+    async def done(self) -> None:
+        """It is enough: what was taken is given back, and nothing more is taken.
+
+        Raises what ended a meddler before: from then on the fault was not there.
+        """
+        self._enough = True
+        ended = await asyncio.gather(*self._work, return_exceptions=True)
+        self._work = []
+        for one in self.meddlers:
+            await one.rest()
+        for failure in ended:
+            if isinstance(failure, BaseException):
+                raise failure
 
 
 @asynccontextmanager
@@ -151,5 +150,5 @@ async def meddling(meddlers: Meddlers) -> AsyncIterator[Meddling]:
             await one.join()
             stack.push_async_callback(one.leave)
         at_work = Meddling(made)
-        stack.push_async_callback(at_work.finished)
+        stack.push_async_callback(at_work.done)
         yield at_work

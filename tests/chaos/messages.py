@@ -28,13 +28,13 @@ async def storm_of_members(scene: Scene) -> None:
 async def delivered_twice(scene: Scene) -> None:
     """What reaches a group reaches it twice or more; and once more when all is over."""
     async with meddling(scene.meddlers) as at_work:
-        repeating = asyncio.create_task(at_work.repeating())
+        at_work.repeating()
         await scene.under_way(scene.tasks // 4)
         await scene.load.accepted(scene.tasks)
         scene.recovers()
         await scene.recovered()
         ended = await scene.finish()
-        await at_work.done(repeating)
+        await at_work.done()
         await asyncio.to_thread(settle, scene.suite)
         before, records = await documents(scene, ended), await recorded(scene, "before")
         calls = scene.stand.world.crm.calls()
@@ -50,10 +50,10 @@ async def delivered_twice(scene: Scene) -> None:
 async def mixed_up(scene: Scene) -> None:
     """What reaches a group reaches it later, and in another order."""
     async with meddling(scene.meddlers) as at_work:
-        mixing = asyncio.create_task(at_work.mixing())
+        at_work.mixing()
         await scene.under_way(scene.tasks // 4)
         await scene.load.accepted(scene.tasks)
-        await at_work.done(mixing)
+        await at_work.done()
         scene.touched = at_work.touched
         scene.recovers()
         await scene.recovered()

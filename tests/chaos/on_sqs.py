@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,10 +135,12 @@ class SqsMeddler:
         await self.leave()
 
     async def settle(self, taken: Sequence[tuple[str, Any]]) -> None:
+        """One whose visibility is over by now is somebody else's: its receipt counts no more."""
         for queue, message in taken:
-            await self._client.delete_message(
-                QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"]
-            )
+            with suppress(self._client.exceptions.ReceiptHandleIsInvalid):
+                await self._client.delete_message(
+                    QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"]
+                )
             self._taken.pop(message["ReceiptHandle"], None)
 
     async def rest(self) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import redis.asyncio as aioredis
 from redis import Redis
 
 from interlock.bus.redis.entries import Keys
+from interlock.bus.redis.line import client_of
 from interlock.bus.redis.pulse import TIME_TO_LIVE
 from interlock.contracts.topics import topics_of
 from interlock.runtime.settings import SuiteSettings
@@ -69,7 +69,7 @@ class RedisMeddler:
 
     async def join(self) -> None:
         self._name = f"meddler-{secrets.token_hex(4)}"
-        self._redis: Any = aioredis.from_url(self.url)
+        self._redis: Any = client_of(self.url)
         self._topics = self._keys.read_by(self.group)
 
     async def take(self) -> Sequence[tuple[str, bytes, dict[bytes, bytes]]]:
@@ -90,7 +90,7 @@ class RedisMeddler:
 
     async def junk(self, bodies: Sequence[bytes]) -> None:
         says: dict[Any, Any] = {**CONCERNS_ALL}
-        async with aioredis.from_url(self.url) as redis:
+        async with client_of(self.url) as redis:
             for topic in topics_of(self.group):
                 for body in bodies:
                     await redis.xadd(self._keys.retry(topic, self.group), {**says, "data": body})

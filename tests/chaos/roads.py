@@ -64,15 +64,15 @@ class Door:
 async def broker_killed(scene: Scene) -> None:
     """SIGKILL to the broker, and a start; the door says 503 meanwhile, and nothing else."""
     door = Door(scene.stand.world)
-    asking = asyncio.create_task(door.ask())
-    for _ in range(scaled(1, 6)):
-        await scene.under_way()
-        await scene.by_hand(lambda: scene.stand.transport.kill(scene.suite))
-        scene.recovers()
-        await scene.until(scene.suite.ready, "the suite is ready again")
-        await scene.recovered()
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
+    async with asyncio.TaskGroup() as beside:
+        asking = beside.create_task(door.ask())
+        for _ in range(scaled(1, 6)):
+            await scene.under_way()
+            await scene.by_hand(lambda: scene.stand.transport.kill(scene.suite))
+            scene.recovers()
+            await scene.until(scene.suite.ready, "the suite is ready again")
+            await scene.recovered()
+        asking.cancel()
     scene.load.asked |= dict.fromkeys(door.tasks, REPEATABLE)
     assert door.seen.keys() <= {"202", "503, come back", "503, perhaps accepted"}, door.seen
     away = door.seen["503, come back"] + (not FULL) * door.seen["503, perhaps accepted"]

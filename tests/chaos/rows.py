@@ -25,6 +25,7 @@ class Row:
     fault: Callable[[Scene], Awaitable[None]]
     """Plays it while tasks flow; returns when it is over and the suite has recovered."""
     on: tuple[str, ...]
+    """Stands on which every run plays it."""
     also: tuple[str, ...] = field(default=(), kw_only=True)
     """Stands on which only a full run plays it."""
     tasks: int = USUAL
@@ -119,16 +120,14 @@ ROWS = (
         "broker-full",
         "broker out of memory or disk",
         roads.broker_full,
-        ("valkey",),
-        also=("kafka",),
+        ("valkey", "kafka"),
         instead={"sqs": "a queue of AWS has no size"},
     ),
     Row(
         "clock-jumped",
         "clock jumps 10 minutes, ahead and back",
         processes.clock_jumped,
-        ("valkey",),
-        also=("kafka", "sqs"),
+        BUSES,
     ),
     Row(
         "acknowledgement-lost",

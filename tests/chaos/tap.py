@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis.asyncio as aioredis
-
 from interlock.bus.redis.entries import Keys
+from interlock.bus.redis.line import client_of
 from interlock.contracts.topics import Topic
 from interlock.runtime.settings import SuiteSettings
 
@@ -90,7 +89,7 @@ def _pairs(found: Any) -> Any:
 @asynccontextmanager
 async def tapped(bus_url: str, *, repeats: bool = False) -> AsyncIterator[Tap]:
     """Tap the bus at `bus_url` as long as the block lasts."""
-    client = aioredis.from_url(bus_url)
+    client = client_of(bus_url)
     tap = Tap(client, repeats)
     reading = asyncio.create_task(tap.run())
     try:

@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from interlock.bus import Bus, BusEntry, Keyring, Opening, open_bus
 from interlock.bus.opening import REDIS, entry_of
+from interlock.bus.redis.line import client_of
 from interlock.contracts.topics import SERVICES
 from interlock.errors import Refused, Unavailable
 from interlock.identity.introspection import Introspection
@@ -132,9 +130,7 @@ async def _connect(url: str, stack: AsyncExitStack) -> Any:
             f"`{url.partition(':')[0]}` is no scheme of a Redis URL; give one of "
             + ", ".join(f"`{scheme}://`" for scheme in REDIS)
         )
-    client = aioredis.from_url(
-        url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, socket_timeout=None
-    )  # a timeout would wrap each send in `wait_for`: a task each, and cancellations lost on 3.11
+    client = client_of(url)
     stack.push_async_callback(client.aclose)
     try:
         await client.ping()

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.interlock.state.harness import World, connect, memory_world, redis_world
+from interlock.bus.redis.line import client_of
+from tests.interlock.state.harness import World, memory_world, redis_world
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -12,6 +13,6 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
         yield memory_world()
         return
-    client = connect(request.getfixturevalue("redis_url"))
+    client = client_of(request.getfixturevalue("redis_url"))
     yield redis_world(client)
     await client.aclose()

@@ -6,9 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisError
 
 from interlock.contracts.access import AgentRecord
 from interlock.state import AGENTS, CATALOGUE, POLICY, Entry, StateReader, StateWriter
@@ -73,12 +71,7 @@ class Gate:
 
     def _pass(self) -> None:
         if self.closed:
-            raise aioredis.ConnectionError("Connection refused")
-
-
-def connect(url: str) -> Any:
-    """A client as a process of the suite makes it."""
-    return aioredis.from_url(url, retry=Retry(NoBackoff(), 1))
+            raise RedisError("Connection refused")
 
 
 def redis_world(client: Any) -> World:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from interlock.bus import Keyring
+from interlock.bus.redis.line import client_of
 from interlock.errors import Unavailable
 from interlock.state.interest import Changed, Interest, MemoryInterest, RedisInterest, Wish
 from interlock.testing.build import KEYRING
-from tests.interlock.state.harness import PREFIX, connect
+from tests.interlock.state.harness import PREFIX
 
 NOTE = Wish("acme", "crm", "notes://today")
 UPDATED = Changed("acme", "crm", lists=["tools"])
@@ -20,7 +21,7 @@ OTHER = Wish("acme", "erp", "notes://today")
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client = connect(redis_url)
+    client = client_of(redis_url)
     yield client
     await client.aclose()
 
@@ -88,7 +89,7 @@ async def test_a_wish_of_somebody_without_the_key_is_not_heeded(redis: Any) -> N
 
 
 async def test_while_redis_is_away_that_is_said() -> None:
-    client = connect("redis://127.0.0.1:1")
+    client = client_of("redis://127.0.0.1:1")
     away = RedisInterest(client, KEYRING, prefix=PREFIX)
     for asked in (away.renew([NOTE]), away.wanted(), away.tell(UPDATED), anext(away.heard())):
         with pytest.raises(Unavailable):

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 
 from interlock.bus import Keyring
+from interlock.bus.redis.line import client_of
 from interlock.embedded import valkey
 from interlock.errors import Unavailable
 from interlock.state import AGENTS
 from interlock.state.redis import RedisStateReader, RedisStateWriter
 from interlock.state.sealed import seal
 from interlock.testing.build import KEYRING
-from tests.interlock.state.harness import KINDS, PREFIX, agent, connect, entry, running, until
+from tests.interlock.state.harness import KINDS, PREFIX, agent, entry, running, until
 
 PLACE = f"{PREFIX}state:acme:agents"
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client = connect(redis_url)
+    client = client_of(redis_url)
     yield client
     await client.aclose()
 
@@ -199,7 +200,7 @@ async def test_a_redis_that_lost_everything_is_filled_again(
 
 async def test_a_reader_survives_the_restart_of_redis(tmp_path: Path) -> None:
     async with valkey(tmp_path) as server:
-        client = connect(server.url)
+        client = client_of(server.url)
         writer = RedisStateWriter(client, KEYRING, prefix=PREFIX)
         reader = RedisStateReader(client, KEYRING, KINDS, prefix=PREFIX)
         await writer.write([entry(1, agent("bot", "before"))])

@@ -5,9 +5,9 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-import redis.asyncio as aioredis
 
 from interlock.bus.redis import RedisBus
+from interlock.bus.redis.line import client_of
 from interlock.testing import build
 from interlock.testing.build import KEYRING
 from services.gateway.store import RedisSessions, RedisSnapshots
@@ -23,7 +23,7 @@ from tests.services.gateway.http.test_telling import LOGS, TOKEN, TOLD, busy, pa
 @pytest.fixture
 async def real(redis_url: str) -> AsyncIterator[World]:
     bus = RedisBus(redis_url, KEYRING, now)
-    client = aioredis.from_url(redis_url)
+    client = client_of(redis_url)
     stores: list[RedisSnapshots] = []
 
     def store(replica: str) -> RedisSnapshots:

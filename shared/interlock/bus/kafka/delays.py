@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from interlock.bus.kafka.records import Outgoing, header, packed, unpacked
+from interlock.bus.redis.line import client_of
 from interlock.errors import Refused, Unavailable
 
 LEASE = 5.0
@@ -76,9 +74,7 @@ class Delays:
         self._prefix = prefix
         self._redis: Any = None
         if url is not None:
-            self._redis = aioredis.from_url(
-                url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, socket_timeout=None
-            )
+            self._redis = client_of(url)
 
     async def close(self) -> None:
         if self._redis is not None:

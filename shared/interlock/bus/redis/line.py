@@ -9,7 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import redis.asyncio as aioredis
 from hiredis import pack_command
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from interlock.bus.redis.wire import Wire
@@ -23,9 +26,19 @@ Command = tuple[Any, ...]
 PATIENCE = 10.0
 """Seconds within which a server that is there answers anything that does not block."""
 
-
 AWAY = (RedisError, OSError, TimeoutError)
 """Whatever keeps Redis from serving us."""
+
+
+def client_of(url: str) -> Client:
+    """As every process has one; it connects when it is first asked.
+
+    A time limit for sockets would wrap each send in `wait_for`: a task each, and on Python 3.11 a
+    cancellation is lost where the send ends at that moment.
+    """
+    return aioredis.from_url(
+        url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=5, socket_timeout=None
+    )
 
 
 def refused(error: Exception) -> Unavailable:

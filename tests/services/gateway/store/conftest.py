@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-import redis.asyncio as aioredis
 
+from interlock.bus.redis.line import client_of
 from services.gateway.store import MemorySnapshots, RedisSnapshots, Shared, Snapshots
 
 Replica = Callable[[str], Snapshots]
@@ -24,7 +24,7 @@ async def replica(request: pytest.FixtureRequest) -> AsyncIterator[Replica]:
         url = request.getfixturevalue("redis_url")
 
         def make(name: str) -> Snapshots:
-            client = aioredis.from_url(url)
+            client = client_of(url)
             stack.push_async_callback(client.aclose)
             store = RedisSnapshots(client, "test:", name, keep=86400, lease=LEASE)
             stack.push_async_callback(store.close)

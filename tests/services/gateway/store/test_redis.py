@@ -12,6 +12,7 @@ from interlock.bus import Raw
 from interlock.bus.opening import entry_of
 from interlock.bus.redis.entries import Place as Entry
 from interlock.bus.redis.entries import delivery
+from interlock.bus.redis.line import client_of
 from interlock.contracts.ids import Digest
 from interlock.contracts.task import TaskState
 from interlock.contracts.topics import Topic
@@ -29,13 +30,13 @@ def snapshots(client: aioredis.Redis) -> RedisSnapshots:
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[aioredis.Redis]:
-    client = aioredis.from_url(redis_url)
+    client = client_of(redis_url)
     yield client
     await client.aclose()
 
 
 async def test_nothing_was_written_where_nobody_listens(tmp_path: Path) -> None:
-    client = aioredis.from_url(f"unix://{tmp_path / 'nobody'}")
+    client = client_of(f"unix://{tmp_path / 'nobody'}")
     store = snapshots(client)
     with pytest.raises(Unavailable):
         await store.accept(accepting())

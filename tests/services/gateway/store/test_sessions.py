@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import redis.asyncio as aioredis
 
+from interlock.bus.redis.line import client_of
 from interlock.contracts.task import Client
 from interlock.testing import build
 from services.gateway.model import Session
@@ -24,7 +25,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Sessions]:
     if request.param == "memory":
         yield MemorySessions(IDLE)
         return
-    client = aioredis.from_url(request.getfixturevalue("redis_url"))
+    client = client_of(request.getfixturevalue("redis_url"))
     made = RedisSessions(client, "test:", IDLE)
     yield made
     await made.aclose()
@@ -33,7 +34,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Sessions]:
 
 @pytest.fixture
 async def lasting(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[RedisSessions]:
-    client = aioredis.from_url(redis_url)
+    client = client_of(redis_url)
     made = RedisSessions(client, "test:", 60)
     yield made
     await made.aclose()
