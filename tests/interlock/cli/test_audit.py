@@ -93,9 +93,9 @@ def test_the_data_folder_is_verified_though_nothing_runs(taken: Path) -> None:
     assert offline.json("audit", "verify", "--no-anchor")["anchored"] is False
 
 
-def test_an_edited_record_is_found(taken: Path) -> None:
+def test_an_edited_record_is_found(taken: Path, recorded: str) -> None:
     with closing(sqlite3.connect(taken / "audit.db")) as database, database:
-        database.execute("UPDATE records SET kept = kept || 'x' WHERE seq = 1 AND shard = 0")
+        database.execute("UPDATE records SET kept = kept || 'x' WHERE subject = ?", (recorded,))
     ran = Cli(("--data", str(taken)))("audit", "verify")
     assert ran.code == 1
     assert "edited" in ran.out
