@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,11 +71,13 @@ def keep(result: Result) -> None:
 
 def write() -> None:
     """The report of all that is known."""
+    REPORT.write_text("\n".join([HEAD, tables(STANDS)]))
+
+
+def tables(stands: Iterable[str]) -> str:
+    """What is known of each of these stands."""
     known = _kept()
-    lines = [HEAD]
-    for stand in STANDS:
-        lines += _table(stand, known)
-    REPORT.write_text("\n".join(lines))
+    return "\n".join(line for stand in stands for line in _table(stand, known))
 
 
 def _table(stand: str, known: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """The fault matrix: every row on every stand that can express it, counted.
 
-`make test` plays each row small, `make chaos` in full, and writes docs/fault-matrix.md.
+`make test` plays each row small, `make chaos` in full; it prints what it found, and writes it into
+docs/fault-matrix.md.
 """
 
 import asyncio

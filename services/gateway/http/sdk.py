@@ -17,10 +17,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    RequestParams,
-    SetLevelRequestParams,
-)
+from mcp.types import RequestParams, SetLevelRequestParams
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 

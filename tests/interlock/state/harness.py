@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from redis.exceptions import ConnectionError as RedisError
+from redis.exceptions import ConnectionError as NoConnection
 
 from interlock.contracts.access import AgentRecord
 from interlock.state import AGENTS, CATALOGUE, POLICY, Entry, StateReader, StateWriter
@@ -71,7 +71,7 @@ class Gate:
 
     def _pass(self) -> None:
         if self.closed:
-            raise RedisError("Connection refused")
+            raise NoConnection("Connection refused")
 
 
 def redis_world(client: Any) -> World:
