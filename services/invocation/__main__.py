@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 
-import aiohttp
-
 from interlock.bus import Backlog, Group
 from interlock.runtime.later import Later
 from interlock.runtime.main import run
@@ -27,7 +25,6 @@ from services.invocation.clients import (
     Means,
     StdioCommand,
     Upstream,
-    open_pool,
 )
 from services.invocation.handlers import (
     Around,
@@ -48,7 +45,7 @@ from services.invocation.store import METADATA, HeardStore, Journal
 LOOK_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
 CALLING = "services.invocation.clients.calling"
-"""What needs the SDK of MCP, which takes a third of all imports' time."""
+"""What needs the SDK of MCP and aiohttp, which take almost half of all imports' time."""
 
 
 @asynccontextmanager
@@ -58,8 +55,7 @@ async def build(host: Host) -> AsyncIterator[Parts]:
     commands = read_commands(settings.commands)
     database = await host.database(METADATA, durable=True)
     journal = Journal(database)
-    http = open_pool(_guard(settings, host))
-    means = _means(host, settings, commands, http)
+    means = _means(host, settings, commands)
     clients: Later[Clients] = Later(CALLING, lambda calling: calling.open_clients(means))
     upstream, logins = LaterUpstream(clients), LaterLogins(clients)
     around = _around(host, settings, journal, upstream)
@@ -83,7 +79,6 @@ async def build(host: Host) -> AsyncIterator[Parts]:
             await worker.drain(host.suite.drain_seconds)
         finally:
             await upstream.close()
-            await http.close()
 
 
 def _around(host: Host, settings: Settings, journal: Journal, upstream: Upstream) -> Around:
@@ -101,16 +96,13 @@ def _around(host: Host, settings: Settings, journal: Journal, upstream: Upstream
     )
 
 
-def _means(
-    host: Host, settings: Settings, commands: Sequence[Command], http: aiohttp.ClientSession
-) -> Means:
+def _means(host: Host, settings: Settings, commands: Sequence[Command]) -> Means:
     secrets = FileSecrets(settings.logins or host.data / "logins", settings.keys)
     secrets.adopt()
     return Means(
         commands=[StdioCommand(**dict(command)) for command in commands],
         guard=_guard(settings, host),
         per_host=settings.calls,
-        http=http,
         secrets=secrets,
         clock=lambda: host.now().timestamp(),
         document=settings.client_metadata_url,

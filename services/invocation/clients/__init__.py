@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from interlock.lazily import from_modules
 from services.invocation.clients.address import LOOPBACK, PRIVATE, AddressGuard
-from services.invocation.clients.dial import open_pool
 from services.invocation.clients.later import Clients, LaterLogins, LaterUpstream, Means
 from services.invocation.clients.memory import MemoryUpstream
 from services.invocation.clients.patience import Patience
@@ -65,7 +64,6 @@ __all__ = [
     "UpstreamError",
     "Upstreams",
     "Wanted",
-    "open_pool",
 ]
 
 __getattr__ = from_modules(__name__, {"Authorized": "authorized", "Upstreams": "upstreams"})

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import aiohttp
-
 from interlock.contracts.catalogue import Inspection
 from interlock.runtime.later import Later
 from services.invocation.clients.address import AddressGuard
@@ -34,8 +32,6 @@ class Means:
     commands: Sequence[StdioCommand]
     guard: AddressGuard
     per_host: int
-    http: aiohttp.ClientSession
-    """For authorization servers."""
     secrets: Secrets
     clock: Callable[[], float]
     """Seconds since 1970."""

@@ -17,7 +17,8 @@ from interlock.runtime.host import named
 
 for service in SERVICES:
     named(service)
-print(*(name for name in ("mcp", "mcp_types", "alembic", "typer") if name in sys.modules))
+slow = ("mcp", "mcp_types", "aiohttp", "alembic", "typer")
+print(*(name for name in slow if name in sys.modules))
 """
 
 

@@ -19,8 +19,8 @@ from services.invocation.clients import (
     Secrets,
     UpstreamCall,
     Upstreams,
-    open_pool,
 )
+from services.invocation.clients.dial import open_pool
 from services.invocation.clients.oauth import Asked, Driver, Keeper, Logins
 from tests.services.invocation.clients.talking import DISCOVERED, to
 

@@ -17,8 +17,8 @@ from services.invocation.clients import (
     Reach,
     Secrets,
     UpstreamError,
-    open_pool,
 )
+from services.invocation.clients.dial import open_pool
 from services.invocation.clients.oauth import (
     Asked,
     Driver,
