@@ -2,7 +2,7 @@
 
 `python -m tests.bench.bus_sqs` prints JSON: CPU of this process, microseconds a message. The raw
 client sends, reads and deletes by ten, the same bytes to the same number of queues, and is spared
-the checks of its parameters, as ours is.
+the checks of its parameters.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Between a client and an SQS server: what SQS does seldom, or AWS alone."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,12 @@ class Proxy:
     """Given a request as it was passed on: may change what SQS answered."""
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Operations and their requests, as they came."""
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    """Those of each."""
+
+    def note(self, operation: str, request: dict[str, Any], headers: Mapping[str, str]) -> None:
+        self.seen.append((operation, json.loads(json.dumps(request))))
+        self.headers.append(headers)
 
 
 @asynccontextmanager
@@ -36,7 +42,7 @@ async def proxy(server: str) -> AsyncIterator[Proxy]:
     async def handle(request: web.Request) -> web.Response:
         operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
         body = json.loads(await request.read() or b"{}")
-        made.seen.append((operation, json.loads(json.dumps(body))))
+        made.note(operation, body, request.headers)
         if (own := await made.answer(operation, body)) is not None:
             return own
         headers = {

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from interlock.bus import Group, Keyring, Opening, on, open_bus
+from interlock.bus import Effects, Envelope, Group, Keyring, Opening, on, open_bus
 from interlock.bus.sqs import SqsBus
 from interlock.bus.sqs.address import address
 from interlock.bus.sqs.patience import AT_ONCE
@@ -17,7 +17,7 @@ from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
 from interlock.errors import InterlockError, Refused, Unavailable
 from interlock.runtime.supervisor import free_port
-from interlock.testing.build import KEYRING, authenticated, cancel_requested, raw
+from interlock.testing.build import KEYRING, authenticated, cancel_requested, denied, raw
 from tests.components.elasticmq import CREDENTIALS
 from tests.components.proxy import proxied
 from tests.interlock.bus.harness import QUICK, Seen, clock, eventually, noting, open_sqs, running
@@ -224,6 +224,30 @@ async def test_an_outage_is_told_in_bounded_time_and_ends_by_itself(
             await bus.publish([raw(authenticated("after"))])
             (event,) = await seen.count(1)
     assert event.body.task.id == "after"
+
+
+async def test_what_is_throttled_is_asked_again_and_nothing_is_lost(
+    sqs_url: str, sqs_endpoint: str, between: Proxy
+) -> None:
+    spells = dict.fromkeys(("ReceiveMessage", "SendMessageBatch", "DeleteMessageBatch"), 2)
+
+    async def throttle(operation: str, request: dict[str, Any]) -> web.Response | None:
+        if not spells.get(operation):
+            return None
+        spells[operation] -= 1
+        return refusal("ThrottlingException", "rate exceeded")
+
+    async def deny(event: Envelope[TaskAuthenticated]) -> Effects:
+        return [denied(event.body.task)]
+
+    async with open_sqs(through(sqs_url, between, sqs_endpoint)) as bus:
+        await bus.publish([raw(authenticated(), cause="c")])
+        between.answer = throttle
+        group = Group("policy", [on(TaskAuthenticated, deny)], limits=QUICK)
+        async with running(bus, group):
+            await eventually(lambda: bus.backlog("gateway"), lambda figures: left(figures) == 1)
+            await eventually(lambda: bus.backlog("policy"), lambda figures: left(figures) == 0)
+    assert not any(spells.values())
 
 
 async def test_what_sqs_did_not_take_of_a_batch_is_sent_again_and_only_that(

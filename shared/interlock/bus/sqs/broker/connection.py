@@ -1,11 +1,12 @@
 """SQS through aioboto3: queues by name, and everything by ten.
 
-A call costs about half a millisecond of CPU whatever it carries, so each carries all that it may.
-Raises what botocore raises, and `PartlyRefused`.
+A call costs much CPU whatever it carries, so each carries all that it may; and those that carry
+messages are made without the client's machinery: see `Calls`. Raises what botocore raises, and
+`PartlyRefused`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import aioboto3  # type: ignore[import-untyped]  # it has no types
 from aiobotocore.config import AioConfig
 
+from interlock.bus.sqs.broker.calls import Calls
 from interlock.bus.sqs.broker.lanes import TEN, Lanes
 from interlock.bus.sqs.broker.wire import Packed
 
@@ -23,7 +25,7 @@ GONE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNot
 """Why a receipt no longer works: its message was deleted, or has been delivered anew."""
 
 Message = Mapping[str, Any]
-"""As `ReceiveMessage` answers it."""
+"""As `ReceiveMessage` answers it, in JSON: what an attribute has of bytes is base64."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Connection:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._session = aioboto3.Session()
+        self._calls = Calls(self._session)
         self._stack = AsyncExitStack()
         self._clients: dict[float, Any] = {}
         self._making = asyncio.Lock()
@@ -125,17 +128,17 @@ class Connection:
 
         Do not cancel it: what SQS gives out to nobody comes back only when its visibility ends.
         """
+        asked = {
+            "QueueUrl": await self.url(queue),
+            "MaxNumberOfMessages": min(TEN, most),
+            "WaitTimeSeconds": wait,
+            "VisibilityTimeout": visibility,
+            "MessageAttributeNames": ["All"],
+            "MessageSystemAttributeNames": SYSTEM,
+        }
         client = await self.client(self.place.max_wait + self.place.read_timeout)
-        answer = await client.receive_message(
-            QueueUrl=await self.url(queue),
-            MaxNumberOfMessages=min(TEN, most),
-            WaitTimeSeconds=wait,
-            VisibilityTimeout=visibility,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=SYSTEM,
-        )
-        messages: list[Message] = answer.get("Messages", [])
-        return messages
+        answer = await self._calls(client, "ReceiveMessage", asked)
+        return answer.get("Messages") or []
 
     async def gather(self, queue: str, most: int, wait: int, visibility: int) -> list[Message]:
         """Waits for the first; what else is there comes with it. Do not cancel it either.
@@ -173,36 +176,21 @@ class Connection:
 
     async def send(self, queue: str, messages: Sequence[Packed]) -> None:
         """At most ten, and no more than a call may carry: see `fitting`."""
-        client = await self.client()
-
-        async def call(url: str, entries: list[Any]) -> Any:
-            return await client.send_message_batch(QueueUrl=url, Entries=entries)
-
         entries = [message.entry(str(at)) for at, message in enumerate(messages)]
-        await self._by_ten(queue, entries, call)
+        await self._by_ten(queue, "SendMessageBatch", entries)
 
     async def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Any number. Those that are gone already are no error."""
-        client = await self.client()
-
-        async def call(url: str, entries: list[Any]) -> Any:
-            return await client.delete_message_batch(QueueUrl=url, Entries=entries)
-
         entries = [{"Id": str(at), "ReceiptHandle": one} for at, one in enumerate(receipts)]
-        await self._by_ten(queue, entries, call, GONE)
+        await self._by_ten(queue, "DeleteMessageBatch", entries, GONE)
 
     async def show(self, queue: str, receipts: Sequence[str], after: int) -> None:
         """Any number: they are visible to others after so many seconds from now."""
-        client = await self.client()
-
-        async def call(url: str, entries: list[Any]) -> Any:
-            return await client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
-
         entries = [
             {"Id": str(at), "ReceiptHandle": one, "VisibilityTimeout": after}
             for at, one in enumerate(receipts)
         ]
-        await self._by_ten(queue, entries, call, GONE)
+        await self._by_ten(queue, "ChangeMessageVisibilityBatch", entries, GONE)
 
     async def attributes(self, queue: str) -> dict[str, str]:
         """All that SQS tells of a queue."""
@@ -216,37 +204,35 @@ class Connection:
     async def _by_ten(
         self,
         queue: str,
+        operation: str,
         entries: list[Any],
-        call: Callable[[str, list[Any]], Awaitable[Any]],
         harmless: frozenset[str] = frozenset(),
     ) -> None:
         url = await self.url(queue)
         tens = [entries[at : at + TEN] for at in range(0, len(entries), TEN)]
         if len(tens) == 1:
-            return await _whole(url, tens[0], call, harmless)
-        await asyncio.gather(*(_whole(url, ten, call, harmless) for ten in tens))
+            return await self._whole(url, operation, tens[0], harmless)
+        await asyncio.gather(*(self._whole(url, operation, ten, harmless) for ten in tens))
         return None
 
-
-async def _whole(
-    url: str,
-    entries: list[Any],
-    call: Callable[[str, list[Any]], Awaitable[Any]],
-    harmless: frozenset[str],
-) -> None:
-    """Repeat those that failed, by their ids, until none did."""
-    for attempt in range(TRIES):
-        answer = await call(url, entries)
-        failed = [one for one in answer.get("Failed", ()) if one["Code"] not in harmless]
-        if not failed:
-            return
-        first = failed[0]
-        if fatal := next((one for one in failed if one.get("SenderFault")), None):
-            raise PartlyRefused(fatal["Code"], fatal.get("Message", ""), retry=False)
-        names = {one["Id"] for one in failed}
-        entries = [entry for entry in entries if entry["Id"] in names]
-        await asyncio.sleep(0.05 * 2.0**attempt)
-    raise PartlyRefused(first["Code"], first.get("Message", ""), retry=True)
+    async def _whole(
+        self, url: str, operation: str, entries: list[Any], harmless: frozenset[str]
+    ) -> None:
+        """Repeat those that failed, by their ids, until none did."""
+        client = await self.client()
+        for attempt in range(TRIES):
+            asked = {"QueueUrl": url, "Entries": entries}
+            answer = await self._calls(client, operation, asked)
+            failed = [one for one in answer.get("Failed") or () if one["Code"] not in harmless]
+            if not failed:
+                return
+            first = failed[0]
+            if fatal := next((one for one in failed if one.get("SenderFault")), None):
+                raise PartlyRefused(fatal["Code"], fatal.get("Message", ""), retry=False)
+            names = {one["Id"] for one in failed}
+            entries = [entry for entry in entries if entry["Id"] in names]
+            await asyncio.sleep(0.05 * 2.0**attempt)
+        raise PartlyRefused(first["Code"], first.get("Message", ""), retry=True)
 
 
 def fitting(messages: Sequence[Packed], most_bytes: int) -> int:
