@@ -14,7 +14,10 @@ settings.load_profile("interlock")
 
 DEAREST = ("smoke", "chaos", "conformance", "flows")
 """Folders whose files begin first, so that small ones are left to even out the end of the run."""
-ON_ONE_SERVER = {"test_keycloak_mcp.py": "test_keycloak.py"}
+ON_ONE_SERVER = {
+    "tests/flows/test_keycloak.py": "tests/smoke/test_local.py",
+    "tests/flows/test_keycloak_mcp.py": "tests/smoke/test_local.py",
+}
 """Files that go to one worker, because a second server would be dearer than waiting."""
 
 
@@ -45,7 +48,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByServer(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            folder, _, name = file.rpartition("/")
-            return f"{folder}/{ON_ONE_SERVER.get(name, name)}"
+            return ON_ONE_SERVER.get(file, file)
 
     return ByServer(config, log)

@@ -20,11 +20,13 @@ import pytest
 from redis import Redis
 
 from tests.components.elasticmq import CREDENTIALS
-from tests.components.keycloak import Keycloak, keycloak
+from tests.components.keycloak import Keycloak
+from tests.components.local import Local, issuing, prepared
 from tests.components.migrated import Migrated, migrated
 from tests.components.postgres import fresh_database
 from tests.components.required import Missing, without
 from tests.components.running import forking
+from tests.components.scratch import reachable
 from tests.components.servers import Asked, Own, Servers
 from tests.components.valkey import owner
 
@@ -135,13 +137,30 @@ async def postgres_url(
 
 
 @pytest.fixture(scope="session")
-def keycloak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
-    """A Keycloak with the realm of the demo. Shared by all tests: leave the realm as it was."""
+def local_set() -> Iterator[Local]:
+    """The set of docker-compose.yml on this machine, nothing of it started."""
+    with reachable("interlock-local-") as folder:
+        yield prepared(folder)
+
+
+@pytest.fixture(scope="session")
+def keycloak_begun(local_set: Local) -> Iterator[Keycloak]:
+    """The set's Keycloak, on its way."""
     try:
-        with keycloak(tmp_path_factory.mktemp("keycloak")) as running:
+        with issuing(local_set) as running:
             yield running
     except Missing as missing:
         without("keycloak", missing)
+
+
+@pytest.fixture(scope="session")
+def keycloak_server(keycloak_begun: Keycloak) -> Keycloak:
+    """A Keycloak with the realm of the demo. Shared by all tests: leave the realm as it was."""
+    try:
+        keycloak_begun.ready()
+    except Missing as missing:
+        without("keycloak", missing)
+    return keycloak_begun
 
 
 @pytest.fixture

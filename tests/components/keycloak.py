@@ -1,12 +1,12 @@
 """A private Keycloak, in memory, with one realm: an OpenID Connect provider that is not ours.
 
 Its distribution comes from Maven Central once, into `.cache/`. A start takes some 20 s of CPU, so
-one serves the whole run: fixture `keycloak_server`. Tests that change it make clients of their own.
+one serves the whole run: that of the set of docker-compose.yml (fixture `keycloak_server`). Tests
+that change it make clients of their own.
 """
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -29,8 +29,6 @@ from tests.components.suite import answers, until
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
-REALM = ROOT / "deploy" / "keycloak" / "interlock-realm.json"
-"""The realm of the demo, with `${NAME}` where a password or a client's secret belongs."""
 ARTIFACT = "org.keycloak:keycloak-quarkus-dist"
 VERSION = "26.4.5"
 PATIENCE = 300.0
@@ -55,6 +53,7 @@ class Keycloak:
     """A running server and the realm that it was given."""
 
     url: str
+    """As browsers and tokens name it."""
     realm: str
     secrets: Mapping[str, str] = field(repr=False)
     """What stands in the realm, by the placeholder's name."""
@@ -108,42 +107,24 @@ class Keycloak:
         return answer.json() if answer.content else None
 
 
-def filled(realm: Path) -> tuple[str, dict[str, str]]:
-    """The realm's text with a new secret for each placeholder, and these secrets."""
-    text = realm.read_text("utf-8")
-    made = {name: secrets.token_hex(16) for name in sorted({*re.findall(r"\$\{(\w+)\}", text)})}
-    return re.sub(r"\$\{(\w+)\}", lambda found: made[found[1]], text), made
-
-
-@contextmanager
-def keycloak(folder: Path, realm: Path = REALM) -> Iterator[Keycloak]:
-    """A server with `realm` imported, its files below `folder`. Missing if it cannot be had."""
-    text, made = filled(realm)
-    name = realm.name.removesuffix("-realm.json")
-    (folder / "data" / "import").mkdir(parents=True)
-    (folder / "data" / "import" / realm.name).write_text(text, "utf-8")
-    with running(folder, made=made, realm=name) as server:
-        server.ready()
-        yield server
-
-
 @contextmanager
 def running(
     folder: Path,
     *,
     made: Mapping[str, str],
     realm: str,
-    port: int | None = None,
-    env: Mapping[str, str] | None = None,
+    port: int,
+    env: Mapping[str, str],
 ) -> Iterator[Keycloak]:
-    """A server whose home is `folder`; it imports the realms in `data/import` there.
+    """A server whose home is `folder`; it imports the realms in `data/import` there, whose secrets
+    are `made`.
 
     It is on its way: `Keycloak.ready` waits.
     """
     for part in ("conf", "lib", "providers", "themes", "version.txt"):
         if not (folder / part).exists():
             (folder / part).symlink_to(distribution() / part)
-    port, password = port or free_port(), secrets.token_hex(16)
+    password = secrets.token_hex(16)
     options = (
         "--optimized",
         "--cache=local",
@@ -155,11 +136,11 @@ def running(
         "--import-realm",
     )
     admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": password}
-    told, log = admin | dict(env or {}), folder / "log"
+    told, log = admin | dict(env), folder / "log"
     words = ("start", *options)
     with log.open("w") as out, _java(folder, out, SMALL, words, told) as process:
         try:
-            yield Keycloak(f"http://127.0.0.1:{port}", realm, made, password, process, log)
+            yield Keycloak(f"http://localhost:{port}", realm, made, password, process, log)
         finally:
             process.kill()  # all that it has is in memory
             process.wait()

@@ -179,16 +179,23 @@ class Local:
         return ports
 
 
-@contextmanager
-def local(folder: Path, wanted: Mapping[str, int] | None = None) -> Iterator[Local]:
-    """The set, ready. `Missing` where this machine lacks a part; stopped when the block ends."""
+def prepared(folder: Path, wanted: Mapping[str, int] | None = None) -> Local:
+    """The set with its keys, passwords and realm, and nothing of it started."""
     here = Local(folder, wanted or {})
     subprocess.run([ROOT / "deploy" / "secrets.sh", here.folder], check=True, capture_output=True)
     for path in (here.folder, here.folder / "data"):
         path.chmod(0o711)  # so that PostgreSQL, which is never root, finds its own folder
     (here.folder / "log").mkdir(exist_ok=True)
+    return here
+
+
+@contextmanager
+def local(here: Local, issuer: keycloak.Keycloak) -> Iterator[None]:
+    """The set, ready; `issuer` is its Keycloak, the slowest of it, on its way (`issuing`).
+
+    `Missing` where this machine lacks a part; stopped when the block ends.
+    """
     with ExitStack() as stack:
-        issuer = stack.enter_context(_keycloak(here))  # the slowest: it comes up beside the rest
         stack.enter_context(_infrastructure(here))
         for job in here.compose.jobs():
             here.start(job)
@@ -204,7 +211,7 @@ def local(folder: Path, wanted: Mapping[str, int] | None = None) -> Iterator[Loc
         for name in lasting:
             _await(here, name)
         issuer.ready()
-        yield here
+        yield
 
 
 def _await(here: Local, name: str) -> None:
@@ -278,7 +285,8 @@ def _valkey(here: Local) -> Iterator[None]:
 
 
 @contextmanager
-def _keycloak(here: Local) -> Iterator[keycloak.Keycloak]:
+def issuing(here: Local) -> Iterator[keycloak.Keycloak]:
+    """Its Keycloak, on its way."""
     home = here.folder / "keycloak-home"
     (home / "data").mkdir(parents=True, exist_ok=True)
     if not (home / "data" / "import").exists():
@@ -303,7 +311,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.append(number))
     say("starting Kafka, PostgreSQL, Valkey, Keycloak and the services: about a minute")
-    with local(folder, {"edge": DOOR, "keycloak": PORTS["keycloak"]}) as here:
+    here = prepared(folder, {"edge": DOOR, "keycloak": PORTS["keycloak"]})
+    with issuing(here) as issuer, local(here, issuer):
         say(f"interlock is up at {here.url} (MCP: {here.url}/mcp, docs: /docs); logs: {folder}/log")
         say(f"keycloak: {here.keycloak}/realms/interlock; who may sign in: {here.realm}")
         say(f"sample upstream: {here.upstream}")

@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from interlock.cli.deploy import SIGNERS
 from interlock.contracts.topics import SERVICES
 from tests.components.compose import ROOT
+from tests.components.keycloak import Keycloak
 from tests.components.local import Local, local
 from tests.components.required import Missing, without
-from tests.components.scratch import reachable
 from tests.smoke.story import Place, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -25,13 +25,12 @@ NAME = re.compile(r"\b(interlock_\w+)")
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Local]:
-    with reachable("interlock-local-") as folder:
-        try:
-            with local(folder) as running:
-                yield running
-        except Missing as missing:
-            without("kafka", missing)
+def here(local_set: Local, keycloak_begun: Keycloak) -> Iterator[Local]:
+    try:
+        with local(local_set, keycloak_begun):
+            yield local_set
+    except Missing as missing:
+        without("kafka", missing)
 
 
 @pytest.mark.promise("deployed")
