@@ -108,7 +108,7 @@ async def acknowledgement_lost(scene: Scene) -> None:
 
 async def clock_jumped(scene: Scene) -> None:
     """Policy and invocation get a second process each, whose clock leaps ahead, and then back."""
-    clock = scene.stand.folder / "clock"
+    clock = scene.stand.folder.parent / "clock"  # one for all stands: one process forks them all
     clock.write_text("+0")
     env = {
         "LD_PRELOAD": str(faketime()),

@@ -82,6 +82,8 @@ class Fork:
 class Warm:
     """The process that forks, started when it is first needed; any thread may ask it."""
 
+    born: Mapping[str, str]
+    """What of its environment only the start of a process can heed, as `LD_PRELOAD`."""
     _socket: socket.socket | None = None
     _process: "subprocess.Popen[bytes] | None" = None
     _turn: int = 0
@@ -124,7 +126,8 @@ class Warm:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", __name__, str(theirs.fileno()), ROOM]
-            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+            environment = {**os.environ, **self.born}
+            self._process = subprocess.Popen(command, env=environment, pass_fds=(theirs.fileno(),))
         return ours
 
     def _write(self, wish: Mapping[str, object]) -> None:
@@ -145,10 +148,23 @@ class Warm:
             within = 0
 
 
+BORN = ("LD_", "FAKETIME")
+"""How the names of such variables begin."""
+
+
 class Programs:
     """How this process starts them."""
 
-    warm: Warm | None = None
+    warm: dict[tuple[tuple[str, str], ...], Warm] | None = None
+    """By what they were born with; None: none is forked."""
+
+    @classmethod
+    def forker(cls, environment: Mapping[str, str]) -> Warm | None:
+        """Whose forks may have that environment."""
+        if cls.warm is None:
+            return None
+        born = {name: environment[name] for name in sorted(environment) if name.startswith(BORN)}
+        return cls.warm.setdefault(tuple(born.items()), Warm(born))
 
 
 @contextmanager
@@ -157,11 +173,12 @@ def forking() -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return
-    Programs.warm = Warm()
+    Programs.warm = {}
     try:
         yield
     finally:
-        Programs.warm.close()
+        for one in Programs.warm.values():
+            one.close()
         Programs.warm = None
 
 
@@ -174,9 +191,9 @@ def program(
 ) -> Program:
     """`python -m module words`, in our environment with `env`; what it says is added to `log`."""
     environment, file = {**os.environ, **(env or {})}, str(log or os.devnull)
-    if Programs.warm is not None and not cold and "LD_PRELOAD" not in environment:
+    if not cold and (forker := Programs.forker(environment)) is not None:
         wish = {"module": module, "words": words, "environment": environment, "log": file}
-        return Programs.warm.start(wish)
+        return forker.start(wish)
     with open(file, "ab") as out:
         command = [sys.executable, "-m", module, *words]
         return subprocess.Popen(command, env=environment, stdout=out, stderr=out)
