@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from interlock.contracts.topics import SERVICES
@@ -37,6 +38,8 @@ IMPORTED = (
 ROOM = "-" * 400
 """The last argument of the process that forks; a fork's own command line is written over it."""
 SLICE = 0.05
+ENDS_WITHIN = 110.0
+"""Seconds that a program may take which ends by itself."""
 
 
 class Program(Protocol):
@@ -187,23 +190,48 @@ def program(
     *words: str,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
+    errors: Path | None = None,
     cold: bool = False,
 ) -> Program:
-    """`python -m module words`, in our environment with `env`; what it says is added to `log`."""
+    """`python -m module words`, in our environment with `env`; what it says is added to `log`, and
+    to `errors` if that is elsewhere."""
     environment, file = {**os.environ, **(env or {})}, str(log or os.devnull)
+    says = (file, str(errors or file))
     if not cold and (forker := Programs.forker(environment)) is not None:
-        wish = {"module": module, "words": words, "environment": environment, "log": file}
+        wish = {"module": module, "words": words, "environment": environment, "says": says}
         return forker.start(wish)
-    with open(file, "ab") as out:
+    with open(says[0], "ab") as out, open(says[1], "ab") as err:
         command = [sys.executable, "-m", module, *words]
-        return subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ran(module: str, *words: str) -> Ran:
+    """`program`, to its end."""
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        running = program(module, *words, log=out, errors=err)
+        try:
+            code = running.wait(timeout=ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+        return Ran(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def _become(wish: Mapping[str, Any]) -> None:
-    log = os.open(wish["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    os.close(log)
+    for stream, file in enumerate(wish["says"], start=1):
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.dup2(opened, stream)
+        os.close(opened)
     os.environ.clear()
     os.environ.update(wish["environment"])
     module, words = wish["module"], wish["words"]

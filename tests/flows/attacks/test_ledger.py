@@ -3,8 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from interlock.ledger import Entry, link
 from tests.components.crm import REPEATABLE, SERVER, arguments
+from tests.components.running import ran
 from tests.components.suite import until
 from tests.components.world import World, world
 
@@ -54,16 +53,9 @@ def whole(here: World) -> bool:
 
 def verify(data: Path, *more: str) -> tuple[int, dict[str, Any]]:
     """`interlock audit verify --json`: its exit code and its report."""
-    command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "audit", "verify"]
-    ended = subprocess.run(
-        [*command, "--json", *more],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode in {0, 1}, ended.stderr
-    return ended.returncode, json.loads(ended.stdout)
+    ended = ran("interlock.cli", "--data", str(data), "audit", "verify", "--json", *more)
+    assert ended.code in {0, 1}, ended.err
+    return ended.code, json.loads(ended.out)
 
 
 def edit_a_body(database: sqlite3.Connection) -> None:

@@ -10,16 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from interlock.cli.main import app
+from tests.components.running import Ran
 from tests.components.world import World, world
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from interlock.sdk import BusAgent, Interlock, Submission
 from tests.components.crm import SCOPE
+from tests.components.running import Ran
 from tests.components.world import World
-from tests.interlock.cli.conftest import Cli, Ran
+from tests.interlock.cli.conftest import Cli
 
 SEARCH = ("task", "submit", "crm", "search_opportunities", "{}")
 

@@ -1,8 +1,6 @@
 """`interlock bus`: it needs no service, so it runs here as a process of its own."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from secrets import token_hex
 
@@ -11,14 +9,12 @@ from redis import Redis
 
 from interlock.runtime.supervisor import free_port
 from tests.components.elasticmq import CREDENTIALS
+from tests.components.running import Ran, ran
 from tests.components.world import World
-from tests.interlock.cli.conftest import Ran
 
 
 def bus(*words: str, data: Path) -> Ran:
-    command = [sys.executable, "-m", "interlock.cli", "--data", str(data), "bus", *words]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
+    return ran("interlock.cli", "--data", str(data), "bus", *words)
 
 
 @pytest.fixture(params=["redis", "sqs", "kafka"])
