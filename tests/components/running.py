@@ -214,11 +214,11 @@ class Ran:
     err: str
 
 
-def ran(module: str, *words: str) -> Ran:
+def ran(module: str, *words: str, cold: bool = False) -> Ran:
     """`program`, to its end."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        running = program(module, *words, log=out, errors=err)
+        running = program(module, *words, log=out, errors=err, cold=cold)
         try:
             code = running.wait(timeout=ENDS_WITHIN)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,6 @@
 """Migrations: to the newest, once, whoever starts at the same time, and never from the future."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,19 +12,10 @@ from sqlalchemy import select, text
 from interlock.errors import Refused
 from interlock.storage import Database, migrate
 from interlock.testing.migrations import assert_migrations_match
+from tests.components.running import Ran, program, ran
 from tests.interlock.storage.tables import METADATA, PACKAGE, PEOPLE, TEAMS
 
-ROOT = Path(__file__).parents[3]
-START = f"""
-import asyncio, sys
-from interlock.storage import Database, migrate
-async def main():
-    database = Database(sys.argv[1], schema="people")
-    await migrate(database, "{PACKAGE}")
-    await database.close()
-asyncio.run(main())
-assert sys.argv[2] == "any" or "alembic" not in sys.modules, "alembic was imported"
-"""
+STARTING = "tests.interlock.storage.starting"
 
 
 @asynccontextmanager
@@ -66,12 +56,13 @@ async def test_a_second_start_changes_nothing(database: Database) -> None:
     assert len(await database.read(lambda c: c.execute(select(TEAMS)).all())) == 2
 
 
-async def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    started = [await _start(database_url, "any") for _ in range(4)]
-    said = await asyncio.gather(*(one.communicate() for one in started))
-    assert [one.returncode for one in started] == [0] * 4, said
-    again = await _start(database_url, "no alembic")
-    assert (await again.communicate(), again.returncode) == ((b"", b""), 0)
+async def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    started = [program(STARTING, database_url, log=log) for _ in range(4)]
+    ended = [await asyncio.to_thread(one.wait, 60) for one in started]
+    assert ended == [0] * 4, log.read_text()
+    again = await asyncio.to_thread(ran, STARTING, database_url, "without-alembic", cold=True)
+    assert again == Ran(0, "", "")
 
 
 async def test_services_of_one_process_migrate_side_by_side(
@@ -112,13 +103,3 @@ async def test_a_failed_migration_leaves_nothing(database_url: str, tmp_path: Pa
                 await database.read(lambda c: c.execute(text("SELECT * FROM half")))
     finally:
         sys.path.remove(str(tmp_path))
-
-
-async def _start(url: str, imports: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-c", START, url, imports),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
