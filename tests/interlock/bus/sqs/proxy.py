@@ -4,9 +4,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any
 
 from aiohttp import ClientSession, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.interlock.bus.harness import clock
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[web.Response | None]]
 """Given an operation and its request, which it may change: an answer, or None to pass it on."""
@@ -35,8 +43,8 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(server: str) -> AsyncIterator[Proxy]:
-    """In front of the server at that URL."""
+async def proxy(server: str, tls: SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """In front of the server at that URL; with `tls` under the name `localhost`."""
     made = Proxy("")
 
     async def handle(request: web.Request) -> web.Response:
@@ -62,9 +70,9 @@ async def proxy(server: str) -> AsyncIterator[Proxy]:
     async with ClientSession() as client:
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            where = "https://localhost" if tls else "http://127.0.0.1"
+            made.url = f"{where}:{runner.addresses[0][1]}"
             yield made
         finally:
             await runner.cleanup()
@@ -74,3 +82,22 @@ def refusal(code: str, message: str = "no", status: int = 400) -> web.Response:
     """An error as SQS answers it."""
     body = {"__type": f"com.amazonaws.sqs#{code}", "message": message}
     return web.json_response(body, status=status, headers={"x-amzn-query-error": f"{code};Sender"})
+
+
+def own_certificate(home: Path) -> SSLContext:
+    """A server's, for `localhost`, that only what lies in `ca.pem` vouches for."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(clock() - timedelta(hours=1))
+        .not_valid_after(clock() + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (home / "ca.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    (home / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(home / "ca.pem", home / "key.pem")
+    return context

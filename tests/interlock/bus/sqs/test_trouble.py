@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from interlock.testing.build import KEYRING, authenticated, cancel_requested, de
 from tests.components.elasticmq import CREDENTIALS
 from tests.components.proxy import proxied
 from tests.interlock.bus.harness import QUICK, Seen, clock, eventually, noting, open_sqs, running
-from tests.interlock.bus.sqs.proxy import Proxy, proxy, refusal
+from tests.interlock.bus.sqs.proxy import Proxy, own_certificate, proxy, refusal
 from tests.interlock.bus.test_redis import left
 
 
@@ -197,6 +198,23 @@ async def test_an_endpoint_that_is_no_sqs_is_told(between: Proxy, credentials: N
     bus = SqsBus(f"sqs://eu-west-1/prod?endpoint={between.url}", KEYRING, clock)
     with pytest.raises(Refused, match="does not answer as SQS does"):
         await bus.open()
+
+
+async def test_a_certificate_is_trusted_only_where_somebody_vouches_for_it(
+    sqs_url: str, sqs_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_sqs(sqs_url) as full, proxy(sqs_endpoint, own_certificate(tmp_path)) as way:
+        url = through(sqs_url, way, sqs_endpoint)
+        with pytest.raises(Refused, match=r"certificate of SQS at https://localhost:.* trusted"):
+            await SqsBus(url, KEYRING, clock).open()
+        assert way.seen == []
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        bus = SqsBus(url, KEYRING, clock)
+        await bus.open()
+        await bus.publish([raw(authenticated())])
+        await bus.close()
+        assert left(await full.backlog("policy")) == 1
+    assert {operation for operation, _ in way.seen} == {"GetQueueUrl", "SendMessageBatch"}
 
 
 # -- while it runs -------------------------------------------------------------------------------
