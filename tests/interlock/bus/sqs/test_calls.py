@@ -11,14 +11,11 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
 from aiohttp import web
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
 from interlock.bus.sqs.broker import Connection, Place
-from interlock.bus.sqs.broker.signing import Signer, Target
+from interlock.bus.sqs.broker.calls import Target
 from interlock.bus.sqs.broker.wire import pack, unpack
 from tests.components.elasticmq import CREDENTIALS
 from tests.interlock.bus.harness import clock
@@ -54,46 +51,6 @@ async def queue(connection: Connection, between: Proxy) -> AsyncIterator[str]:
 
 
 # -- as the client would -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("token", [None, "a+session/token=="])
-@pytest.mark.parametrize("body", [b"{}", '{"a":"é\U0001f600"}'.encode()])
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://sqs.eu-west-1.amazonaws.com/",
-        "https://sqs.eu-west-1.amazonaws.com:443/",
-        "http://Localhost:9324/",
-        "http://[::1]:9324/",
-        "http://127.0.0.1/sqs/of%20tests/",
-    ],
-)
-def test_a_signature_is_botocores(url: str, body: bytes, token: str | None) -> None:
-    keys = ReadOnlyCredentials("AKIA/EXAMPLE", "se/cr+et", token, None)
-    headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.Any"}
-    theirs = AWSRequest("POST", url, headers=headers, data=body)
-    SigV4Auth(keys, "sqs", "eu-west-1").add_auth(theirs)
-    signer = Signer(Target(url, "eu-west-1"))
-    for _ in range(2):  # the second time the day's key is known
-        ours = signer.signed(headers, body, keys, theirs.headers["X-Amz-Date"])
-        assert ours["authorization"] == theirs.headers["Authorization"]
-        assert ours.get("x-amz-security-token") == theirs.headers["X-Amz-Security-Token"]
-
-
-def test_another_day_and_another_secret_have_keys_of_their_own() -> None:
-    signer = Signer(Target("https://sqs.eu-west-1.amazonaws.com/", "eu-west-1"))
-
-    def proof(secret: str, at: str) -> str:
-        keys = ReadOnlyCredentials("AKIA", secret, None, None)
-        return signer.signed({}, b"", keys, at)["authorization"].rpartition("=")[2]
-
-    said = [
-        proof("one", "20261127T235959Z"),
-        proof("one", "20261128T000000Z"),
-        proof("two", "20261128T000000Z"),
-    ]
-    assert len(set(said)) == 3
-    assert proof("one", "20261127T235959Z") == said[0]
 
 
 class Unsent(Exception):
