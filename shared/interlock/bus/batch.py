@@ -16,16 +16,21 @@ class Batch:
 
     def __init__(self, size: int) -> None:
         self._alone = size == 1
-        self._running = size
+        self._left = self._running = size
         self._waiting: dict[Together[Any, Any], list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once each handler ended."""
         self.broken = False
         """A shared call failed, by whichever handler's fault, with anything but `Unavailable`."""
 
     def done(self) -> None:
         """One handler ended."""
+        self._left -= 1
         self._running -= 1
         self._flush_if_all_wait()
+        if not self._left and not self.over.done():
+            self.over.set_result(None)
 
     async def join(self, together: "Together[Q, A]", question: Q) -> A:
         """Wait with the others; the answer comes from one call for all."""

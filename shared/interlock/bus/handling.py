@@ -1,8 +1,8 @@
 """From a batch of deliveries to what becomes of each: the part that all transports share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Sequence
-from time import perf_counter
 from typing import Any
 
 from interlock.bus.batch import CURRENT, Batch
@@ -75,17 +75,20 @@ class Handling:
         batch = Batch(len(work))
         token = CURRENT.set(batch)
         try:
-            results = await self._within_limit([self._handle(batch, one) for _, one in work])
+            results = await self._within_limit(batch, [self._handle(batch, one) for _, one in work])
         finally:
             CURRENT.reset(token)
             batch.close()
+        for kind, number in Counter([one.body.type for _, one in work]).items():
+            self._around.observer.handled(self._group.name, kind, number)
         late = sum(isinstance(result, TimeoutError) for result in results)
         shared = len(work) > 1 and (batch.broken or late > 1)
         outcomes: list[Outcome] = []
         for one, result in zip(work, results, strict=True):
             delivery, envelope = one
             if not isinstance(result, BaseException):
-                outcomes.append(Done(delivery, self._stamped(delivery.raw, result)))
+                stated = self._stamped(delivery.raw, result) if result else ()
+                outcomes.append(Done(delivery, stated))
             elif shared and not isinstance(result, Unavailable):
                 outcomes += await self._side_by_side([one])
             else:
@@ -93,18 +96,17 @@ class Handling:
         return outcomes
 
     async def _handle(self, batch: Batch, envelope: Envelope[Fact]) -> Effects:
-        observer, name = self._around.observer, self._group.name
-        began = perf_counter()
+        handler = self._routes[type(envelope.body)]
         try:
-            with observer.handling(name, envelope):
-                return await self._routes[type(envelope.body)](envelope)
+            span = self._around.observer.handling(self._group.name, envelope)
+            if span is None:
+                return await handler(envelope)
+            with span:
+                return await handler(envelope)
         finally:
             batch.done()
-            observer.handled(name, envelope.body.type, perf_counter() - began)
 
     def _stamped(self, cause: Raw, effects: Effects) -> Sequence[Raw]:
-        if not effects:
-            return ()
         stamped = iter(self._stamp.answer(cause, [e for e in effects if isinstance(e, Fact)]))
         return [next(stamped) if isinstance(effect, Fact) else effect for effect in effects]
 
@@ -115,10 +117,15 @@ class Handling:
         if keep is None or not deliveries:
             return []
 
-        async def keeping() -> None:
-            await keep(self._arrivals([delivery.raw for delivery in deliveries]))
+        batch = Batch(1)
 
-        (result,) = await self._within_limit([keeping()])
+        async def keeping() -> None:
+            try:
+                await keep(self._arrivals([delivery.raw for delivery in deliveries]))
+            finally:
+                batch.done()
+
+        (result,) = await self._within_limit(batch, [keeping()])
         if not isinstance(result, BaseException):
             return [Done(delivery) for delivery in deliveries]
         if isinstance(result, Unavailable) or len(deliveries) == 1:
@@ -136,15 +143,21 @@ class Handling:
     # -- the time limit -------------------------------------------------------------------------
 
     async def _within_limit(
-        self, work: Sequence[Coroutine[Any, Any, Any]]
+        self, batch: Batch, work: Sequence[Coroutine[Any, Any, Any]]
     ) -> list[Any | BaseException]:
-        """Each one's result or error; `TimeoutError` for those that the time limit ended."""
+        """Each one's result or error; `TimeoutError` for those that the time limit ended.
+
+        Each tells `batch` when it ends: to be told by every task costs as much as the tasks do.
+        """
         limit = self._group.limits.handler_timeout
-        tasks = [asyncio.ensure_future(one) for one in work]
-        late: set[asyncio.Future[Any]] = set(tasks)
+        begin = asyncio.get_running_loop().create_task
+        tasks = [begin(one) for one in work]
+        late: set[asyncio.Task[Any]] = set()
         try:
-            _, late = await asyncio.wait(tasks, timeout=limit)
+            await asyncio.wait([batch.over], timeout=limit)
         finally:
+            if not batch.over.done():
+                late = {task for task in tasks if not task.done()}
             for task in late:
                 task.cancel()
         if late:
@@ -152,7 +165,7 @@ class Handling:
         return [_result(task, task in late, limit) for task in tasks]
 
 
-def _result(task: "asyncio.Future[Any]", late: bool, limit: float) -> Any | BaseException:
+def _result(task: asyncio.Task[Any], late: bool, limit: float) -> Any | BaseException:
     if late:
         return TimeoutError(f"the handler did not end within `{limit:g}` seconds")
     if task.cancelled():

@@ -1,6 +1,6 @@
 """What telemetry wants to know of a group's work; the bus calls it and knows nothing of metrics."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from interlock.bus.envelope import Envelope
@@ -9,11 +9,11 @@ from interlock.bus.envelope import Envelope
 class Observer(Protocol):
     """Told by the bus, from the event loop's thread; must neither block nor raise."""
 
-    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None]:
-        """Entered around each handler: a span that is current while it runs."""
+    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None] | None:
+        """Entered around a handler, where there is one: a span that is current while it runs."""
 
-    def handled(self, group: str, type_: str, seconds: float) -> None:
-        """A handler ended, well or not, after `seconds`."""
+    def handled(self, group: str, type_: str, messages: int) -> None:
+        """So many handlers of one batch ended, well or not."""
 
     def failed(self, group: str, type_: str, error: BaseException) -> None:
         """A handler failed; what follows is told by `retried` or `parked`."""
@@ -31,10 +31,10 @@ class Observer(Protocol):
 class Silent:
     """Tells nobody."""
 
-    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None]:
-        return nullcontext()
+    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None] | None:
+        return None
 
-    def handled(self, group: str, type_: str, seconds: float) -> None: ...
+    def handled(self, group: str, type_: str, messages: int) -> None: ...
 
     def failed(self, group: str, type_: str, error: BaseException) -> None: ...
 

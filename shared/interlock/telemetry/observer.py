@@ -1,7 +1,7 @@
 """What the bus tells becomes metrics and spans."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -10,8 +10,6 @@ from opentelemetry.trace import SpanKind
 from interlock.bus.envelope import Envelope
 from interlock.telemetry.metrics import Metrics
 from interlock.telemetry.traces import Traces
-
-NOBODY_LISTENS = nullcontext()
 
 
 class BusObserver:
@@ -24,10 +22,10 @@ class BusObserver:
         self._settled = cache(metrics.settled.labels)
         self._took = cache(metrics.latency.labels)
 
-    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None]:
+    def handling(self, group: str, envelope: Envelope[Any]) -> AbstractContextManager[None] | None:
         """A consumer span below the message's own trace (OpenTelemetry messaging conventions)."""
         if not self._traces.exports or envelope.traceparent is None:
-            return NOBODY_LISTENS
+            return None
         return self._consuming(group, envelope)
 
     @contextmanager
@@ -47,8 +45,8 @@ class BusObserver:
         ):
             yield
 
-    def handled(self, group: str, type_: str, seconds: float) -> None:
-        self._handled(group, type_).inc()
+    def handled(self, group: str, type_: str, messages: int) -> None:
+        self._handled(group, type_).inc(messages)
 
     def failed(self, group: str, type_: str, error: BaseException) -> None:
         self._metrics.failed.labels(group, type_).inc()

@@ -22,6 +22,7 @@ from interlock.bus.redis.publisher import Publisher
 from interlock.bus.verdict import Surroundings
 from interlock.bus.wire import Keyring
 from interlock.contracts.ids import EventId
+from interlock.contracts.topics import topics_of
 
 
 class RedisBus:
@@ -74,7 +75,8 @@ class RedisBus:
 
     async def run(self, group: Group) -> None:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        await Member(group, name, self._reach, self._around).run()
+        with self._reach.seen.reading(topics_of(group.name)):
+            await Member(group, name, self._reach, self._around).run()
 
     async def check(self) -> None:
         await self._desk.check()

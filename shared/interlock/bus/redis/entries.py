@@ -6,7 +6,9 @@ neither the code nor a reader's `Raw` covers: attempts, history, and what a dead
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -134,16 +136,28 @@ def _as_published(names: tuple[bytes, ...]) -> tuple[str, ...] | None:
 
 
 class Seen:
-    """What entries of this process were read as lately: each group reads the same entry again.
+    """What entries were read as lately, where several members of this process read the same.
 
     One that is in every byte the one that we know needs no second reading.
     """
 
     def __init__(self) -> None:
         self._by_code: Lately[bytes, tuple[Fields, Raw]] = Lately(LEAST)
+        self._readers: Counter[Topic] = Counter()
+
+    @contextmanager
+    def reading(self, topics: Collection[Topic]) -> Iterator[None]:
+        """While this block runs, there is one who reads them."""
+        self._readers.update(topics)
+        try:
+            yield
+        finally:
+            self._readers.subtract(topics)
 
     def delivery(self, place: Place, topic: Topic) -> Delivery:
         """`delivery` of an entry that no process has ended on."""
+        if self._readers[topic] < 2:
+            return delivery(place, topic)
         fields = place.fields
         if fields[-4:-3] != [MAC] or len(fields[-1]) > LONGEST:  # not as `xadd` writes it
             return delivery(place, topic)

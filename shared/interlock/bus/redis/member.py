@@ -201,21 +201,28 @@ class Member:
         self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome], then_read: bool = True
     ) -> None:
         """Effects and acknowledgements, all or none, and the next read behind them."""
-        commands = [command for outcome in outcomes for command in self._effects(outcome)]
-        settled = [o.delivery.place for o in outcomes if not isinstance(o, Back)]
+        commands: list[Command] = []
+        settled: list[Place] = []
+        back: Back | None = None
+        for outcome in outcomes:
+            if isinstance(outcome, Back):
+                back = outcome
+                continue
+            settled.append(outcome.delivery.place)
+            if not isinstance(outcome, Done) or outcome.effects:
+                commands += self._effects(outcome)
         acks: list[Command] = [
             ("XACK", key, self._group.name, *acked)
             for key, acked in entries.together(settled).items()
         ]
         whole = [("MULTI",), *commands, *acks, ("EXEC",)] if commands else acks
-        back = next((o for o in outcomes if isinstance(o, Back)), None)
         free = not (back or self._stopping or self._unsure or self._pulse.orphaned)
         self._asked = free and then_read and self._group.ready()
         await self._line.send([*whole, self._read] if self._asked else whole)
         self._check(await self._line.answers(len(whole)), len(whole) - len(acks))
         seconds = perf_counter() - self._began
         self._around.observer.settled(self._group.name, len(deliveries), seconds)
-        if any(isinstance(outcome, Again) for outcome in outcomes):
+        if commands and any(isinstance(outcome, Again) for outcome in outcomes):
             self._pulse.nudge()
         if back is not None:
             raise Unavailable(back.reason)
