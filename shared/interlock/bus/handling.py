@@ -29,16 +29,11 @@ class Handling:
 
     async def run(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """What becomes of each. Raises nothing but its own cancellation."""
-        outcomes: list[Outcome] = []
-        live: list[Delivery] = []
-        for delivery in deliveries:
-            if delivery.killed and delivery.attempts >= self._group.limits.max_attempts:
-                outcomes.append(self._killed(delivery))
-            else:
-                live.append(delivery)
-        if self._group.keep is not None:
-            return outcomes + await self._keep(live)
-        return outcomes + await self._route(live)
+        most = self._group.limits.max_attempts
+        dead = [one for one in deliveries if one.killed and one.attempts >= most]
+        live = [one for one in deliveries if one not in dead] if dead else deliveries
+        handled = await (self._route(live) if self._group.keep is None else self._keep(live))
+        return [*map(self._killed, dead), *handled]
 
     def _killed(self, delivery: Delivery) -> Outcome:
         (found,) = opened([delivery.raw], self._around.keyring)

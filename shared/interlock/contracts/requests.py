@@ -2,10 +2,15 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from interlock.contracts.ids import AgentName, PolicyId, ServerName, TenantId, ToolName
 from interlock.contracts.message import Fact
 from interlock.contracts.task import NO_CLIENT, Client, Principal, TaskFact, TaskKind
 from interlock.contracts.topics import Topic
+
+WHERE_THERE_IS_ONE: Client = Field(NO_CLIENT, exclude_if=lambda client: client is NO_CLIENT)
+"""Not said where it is `NO_CLIENT`: five services read what would be the same each time."""
 
 
 class TaskSubmitted(Fact):
@@ -55,7 +60,7 @@ class TaskAuthenticated(TaskFact):
     given: str | None = None
     """The input of a later round: a JSON object of answers by the keys of what was asked for (MCP
     2026-07-28, `inputResponses`). None in round 0."""
-    client: Client = NO_CLIENT
+    client: Client = WHERE_THERE_IS_ONE
 
 
 class CallAuthorized(TaskFact):
@@ -68,7 +73,7 @@ class CallAuthorized(TaskFact):
     grant: str
     given: str | None = None
     """As in `TaskAuthenticated`."""
-    client: Client = NO_CLIENT
+    client: Client = WHERE_THERE_IS_ONE
 
 
 class InputDenied(TaskFact):

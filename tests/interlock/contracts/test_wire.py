@@ -1,5 +1,6 @@
 """What was once readable stays readable. Samples are added, never edited."""
 
+import hmac
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from interlock.bus.wire import (
     read,
 )
 from interlock.contracts.registry import MESSAGES
+from interlock.contracts.task import Client
 from interlock.contracts.topics import Topic
 from interlock.errors import Forged, Unreadable
 from interlock.testing.build import KEYRING, authenticated, denied, noon, raw, submitted
@@ -73,6 +75,20 @@ def test_a_changed_body_another_topic_or_an_added_attribute_is_forged() -> None:
     ):
         with pytest.raises(Forged):
             believe(other, KEYRING)
+
+
+@pytest.mark.parametrize("length", [1, 32, 64, 65, 200])
+def test_the_code_is_what_anybodys_hmac_says(length: int) -> None:
+    key, data = bytes(range(length)), b"some bytes"
+    said = hmac.new(key, data, "sha256").hexdigest()
+    assert Keyring({"a": key}).sign(data) == f"a:{said}"
+
+
+def test_a_client_is_told_of_where_there_is_one_and_taken_for_none_where_not() -> None:
+    asked = authenticated()
+    told = asked.model_copy(update={"client": Client(capabilities='{"sampling":{}}')})
+    assert (b"client" in raw(asked).body, b"client" in raw(told).body) == (False, True)
+    assert (read(raw(asked)).body, read(raw(told)).body) == (asked, told)
 
 
 def test_a_key_that_was_rotated_out_of_signing_is_still_believed() -> None:

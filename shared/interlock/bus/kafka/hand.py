@@ -1,6 +1,6 @@
 """What a member holds of its partitions: what it read, where it stands, what may be deadly."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +24,15 @@ class Hand:
 
     @classmethod
     def of(cls, deliveries: Sequence[Delivery]) -> "Hand":
-        ends = {spot(one): one.place.offset + 1 for one in deliveries}  # in order: the last holds
-        return cls(list(deliveries), ends)
+        places = [one.place for one in deliveries]  # in order: the last of each partition holds
+        last = {(place.topic, place.partition): place.offset for place in places}
+        return cls(list(deliveries), {TopicPartition(*at): last[at] + 1 for at in last})
 
-    def settle(self, deliveries: Iterable[Delivery]) -> None:
-        """These are done with."""
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """These of it are done with."""
+        if len(deliveries) == len(self.left):
+            self.left = []
+            return
         gone = {id(one.place) for one in deliveries}
         self.left = [one for one in self.left if id(one.place) not in gone]
 

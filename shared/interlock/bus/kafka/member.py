@@ -14,7 +14,7 @@ from interlock.bus.kafka.mover import Mover
 from interlock.bus.kafka.records import Outgoing
 from interlock.bus.kafka.seat import Reach, Seat
 from interlock.bus.kafka.trouble import AWAY, trouble
-from interlock.bus.outcome import Again, Back, Delivery, Outcome, Parked
+from interlock.bus.outcome import Again, Back, Delivery, Done, Parked
 from interlock.bus.port import Group
 from interlock.bus.verdict import Surroundings
 from interlock.errors import InterlockError, Unavailable
@@ -128,24 +128,24 @@ class Member:
         """Handle and settle some of what is in hand."""
         began = perf_counter()
         outcomes = await self._handling.run(await self._seat.counted(piece))
-        await self._settle(outcomes)
-        settled = [one.delivery for one in outcomes if not isinstance(one, Back)]
-        hand.settle(settled)
-        await self._seat.stand(hand, len(settled))
+        done = [one for one in outcomes if not isinstance(one, Back)]
+        await self._settle(done)
+        hand.settle([one.delivery for one in done])
+        await self._seat.stand(hand, len(done))
         self._around.observer.settled(self._group.name, len(piece), perf_counter() - began)
-        for one in outcomes:
+        for one in outcomes if len(done) < len(outcomes) else ():
             if isinstance(one, Back):
                 raise Unavailable(one.reason)
 
-    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, outcomes: Sequence[Done | Again | Parked]) -> None:
         """Effects are published, letters are written, retries are scheduled: all, or it raises."""
         names, group = self._reach.names, self._group.name
         out: list[Outgoing] = []
         later: list[tuple[str, Again]] = []
         for outcome in outcomes:
-            topic = outcome.delivery.raw.topic
-            if isinstance(outcome, Back):
+            if isinstance(outcome, Done) and not outcome.effects:
                 continue
+            topic = outcome.delivery.raw.topic
             if isinstance(outcome, Again):
                 later.append((names.retry(topic, group), outcome))
                 continue

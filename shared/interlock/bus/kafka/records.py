@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from interlock.bus.envelope import Letter, Raw
@@ -48,7 +49,7 @@ def delivery(record: Record, topic: Topic) -> Delivery:
     Bytes that are no text are shown escaped; their code cannot match, so they are never believed.
     """
     try:
-        attributes = {name: value.decode() for name, value in record.headers}
+        attributes = {intern(name): value.decode() for name, value in record.headers}
     except (UnicodeDecodeError, AttributeError):
         attributes = {name: _text(value) for name, value in record.headers}
     body = record.value or b""
