@@ -16,20 +16,26 @@ class Batch:
 
     def __init__(self, size: int) -> None:
         self._alone = size == 1
-        self._left = self._running = size
+        self.left = self._running = size
+        """Handlers that did not end yet."""
         self._waiting: dict[Together[Any, Any], list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once each handler ended."""
+        """Done once each handler ended, or nobody waits for them any longer."""
         self.broken = False
         """A shared call failed, by whichever handler's fault, with anything but `Unavailable`."""
 
     def done(self) -> None:
         """One handler ended."""
-        self._left -= 1
+        self.left -= 1
         self._running -= 1
         self._flush_if_all_wait()
-        if not self._left and not self.over.done():
+        if not self.left:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Wait no longer for those that did not end."""
+        if not self.over.done():
             self.over.set_result(None)
 
     async def join(self, together: "Together[Q, A]", question: Q) -> A:

@@ -144,14 +144,15 @@ class Handling:
 
         Each tells `batch` when it ends: to be told by every task costs as much as the tasks do.
         """
-        limit = self._group.limits.handler_timeout
-        begin = asyncio.get_running_loop().create_task
-        tasks = [begin(one) for one in work]
+        limit, loop = self._group.limits.handler_timeout, asyncio.get_running_loop()
+        tasks = [loop.create_task(one) for one in work]
         late: set[asyncio.Task[Any]] = set()
+        timer = loop.call_later(limit, batch.give_up)
         try:
-            await asyncio.wait([batch.over], timeout=limit)
+            await batch.over
         finally:
-            if not batch.over.done():
+            timer.cancel()
+            if batch.left:
                 late = {task for task in tasks if not task.done()}
             for task in late:
                 task.cancel()
