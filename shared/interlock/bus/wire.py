@@ -89,7 +89,7 @@ class Keyring:
 
     @cached_property
     def _begun(self) -> Mapping[str, tuple[Any, Any]]:
-        return {name: _begun(key) for name, key in self.keys.items()}
+        return {name: _keyed(key) for name, key in self.keys.items()}
 
     def _code(self, name: str, data: bytes) -> str:
         inner, outer = self._begun[name]
@@ -100,9 +100,9 @@ class Keyring:
         return made
 
 
-def _begun(key: bytes) -> tuple[Any, Any]:
+def _keyed(key: bytes) -> tuple[Any, Any]:
     """The two hashes of HMAC-SHA256 (RFC 2104, section 2) that have taken in the key, to be copied
-    and gone on with: `hmac` is these two, and takes as long again to call them."""
+    and gone on with: `hmac` does the same in half as long again."""
     block = (sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
     return sha256(block.translate(INNER)), sha256(block.translate(OUTER))
 
