@@ -77,9 +77,8 @@ def test_a_changed_body_another_topic_or_an_added_attribute_is_forged() -> None:
             believe(other, KEYRING)
 
 
-@pytest.mark.parametrize("length", [1, 32, 64, 65, 200])
-def test_the_code_is_what_anybodys_hmac_says(length: int) -> None:
-    key, data = bytes(range(length)), b"some bytes"
+def test_the_code_is_what_anybodys_hmac_says() -> None:
+    key, data = b"k" * 32, b"some bytes"
     said = hmac.new(key, data, "sha256").hexdigest()
     assert Keyring({"a": key}).sign(data) == f"a:{said}"
 

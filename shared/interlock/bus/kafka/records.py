@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from sys import intern
+from functools import lru_cache
 from typing import Any
 
 from interlock.bus.envelope import Letter, Raw
@@ -25,6 +25,8 @@ ATTEMPTS = "x_attempts"
 Headers = list[tuple[str, bytes]]
 Record = Any
 """`aiokafka.ConsumerRecord`: topic, partition, offset, timestamp, key, value, headers."""
+_one = lru_cache(maxsize=256)(str)
+"""A name of a header, always the same object: a look-up of it hashes and compares no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def delivery(record: Record, topic: Topic) -> Delivery:
     Bytes that are no text are shown escaped; their code cannot match, so they are never believed.
     """
     try:
-        attributes = {intern(name): value.decode() for name, value in record.headers}
+        attributes = {_one(name): value.decode() for name, value in record.headers}
     except (UnicodeDecodeError, AttributeError):
         attributes = {name: _text(value) for name, value in record.headers}
     body = record.value or b""
