@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError, create_parser
 
@@ -72,8 +72,7 @@ class Calls:
         request = AWSRequest("POST", target.url, headers=headers, data=body)
         keys = await credentials.get_frozen_credentials()
         SigV4Auth(keys, target.service, target.region).add_auth(request)
-        prepared = AWSPreparedRequest("POST", target.url, request.headers, body, False)
-        response = await client._endpoint.http_session.send(prepared)
+        response = await client._endpoint.http_session.send(request.prepare())
         content = await response.content
         if response.status_code >= 300:
             raise _refusal(response, content, operation)
