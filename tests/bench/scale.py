@@ -23,9 +23,9 @@ import psutil
 
 from interlock.bus import Bus, Keyring, Opening, open_bus
 from interlock.contracts.topics import SERVICES
-from interlock.runtime.supervisor import free_port
 from interlock.sdk import BusAgent, Submission
 from tests.components.crm import REPEATABLE, SERVER, arguments, crm
+from tests.components.ports import lasting_port
 from tests.components.suite import Suite, until
 from tests.components.valkey import owner
 from tests.components.world import World, prepare
@@ -54,8 +54,8 @@ class Apart:
     bus_url: str
     stack: ExitStack
     limits: Mapping[str, str]
-    ports: dict[str, int] = field(default_factory=lambda: {one: free_port() for one in SERVICES})
-    edge: int = field(default_factory=free_port)
+    ports: dict[str, int] = field(default_factory=lambda: {one: lasting_port() for one in SERVICES})
+    edge: int = field(default_factory=lasting_port)
     processes: list[tuple[str, psutil.Process]] = field(default_factory=list)
 
     def start(self, modules: Mapping[str, str], twice: str | None) -> Suite:
@@ -63,7 +63,7 @@ class Apart:
         for name, module in modules.items():
             self._spawn(name, ["-m", module], self.ports[name])
         if twice is not None:
-            self._spawn(twice, ["-m", modules[twice]], free_port())
+            self._spawn(twice, ["-m", modules[twice]], lasting_port())
         routes = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self._spawn("edge", ["-m", "interlock.cli", "edge"], self.edge, routes)
         suite = Suite(self.data, port=self.edge)

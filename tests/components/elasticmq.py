@@ -19,8 +19,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from interlock.embedded.tie import die_with_parent
-from interlock.runtime.supervisor import free_port
 from tests.components.java import QUICK, fetch, require_java
+from tests.components.ports import lasting_port
 from tests.components.required import Missing
 
 HERE = Path(__file__).parent / "sqs"
@@ -38,7 +38,7 @@ CREDENTIALS = {
 @contextmanager
 def elasticmq() -> Iterator[str]:
     """The endpoint of a running server, `http://127.0.0.1:…`. Missing if it cannot be had."""
-    jars, port = _jars(), free_port()
+    jars, port = _jars(), lasting_port()
     with TemporaryDirectory(prefix="interlock-sqs-") as home:
         settings = Path(home) / "elasticmq.conf"
         settings.write_text((HERE / "elasticmq.conf").read_text().replace("PORT", str(port)))

@@ -22,7 +22,7 @@ import psutil
 from interlock.cli.deploy import SIGNERS
 from interlock.embedded.binary import find_server
 from interlock.identity.keys import deal_keys
-from interlock.runtime.supervisor import free_port
+from tests.components.ports import lasting_port
 from tests.components.scratch import reachable
 from tests.components.suite import answers, until
 
@@ -62,7 +62,7 @@ class Box:
 @contextmanager
 def valkey() -> Iterator[str]:
     """The URL of an empty Valkey on loopback."""
-    port = free_port()
+    port = lasting_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp")
     with subprocess.Popen(
         [asyncio.run(find_server()), *options], stdout=subprocess.DEVNULL
@@ -77,7 +77,7 @@ def main(service: str, box: Box) -> None:
     """Say what was measured, or fail."""
     with reachable("interlock-image-") as folder, valkey() as url:
         deal_keys(folder, SIGNERS)
-        keys, port = folder / service, free_port()
+        keys, port = folder / service, lasting_port()
         for path in (keys, *keys.iterdir()):
             os.chown(path, UID, UID)
         environment = (

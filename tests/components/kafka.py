@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from interlock.embedded.tie import die_with_parent
-from interlock.runtime.supervisor import free_port
 from tests.components.java import QUICK, fetch, require_java
+from tests.components.ports import lasting_port
 from tests.components.required import Missing
 
 FILES = Path(__file__).parent / "kafka_broker"
@@ -30,8 +30,10 @@ CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
 PATIENCE = 180.0
 """Seconds that the broker may take to start, or to stop: after a kill it reads its logs again."""
 SPARING = ("-Xms64m", "-Xmx512m")
-API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
-"""The one request that any client may send first: it is answered once the broker serves."""
+ASKED = struct.pack(">i", 0x0B0E)
+API_VERSIONS = struct.pack(">ihh", 10, 18, 0) + ASKED + struct.pack(">h", -1)
+"""The one request that any client may send first: it is answered once the broker serves, and the
+answer, behind its length, begins with the number `ASKED`."""
 
 
 @dataclass
@@ -42,8 +44,8 @@ class Broker:
     jars: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     """Properties other than the usual ones; `PORT` and `DATA` are replaced in them too."""
-    port: int = field(default_factory=free_port)
-    controller_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lasting_port)
+    controller_port: int = field(default_factory=lasting_port)
     salted: Sequence[str] = ()
     """Users of SCRAM, as its format tool takes them: `SCRAM-SHA-512=[name=…,password=…]`."""
     _process: "subprocess.Popen[bytes] | None" = None
@@ -150,7 +152,7 @@ def _serves(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
             line.sendall(API_VERSIONS)
-            return len(line.recv(8)) > 0
+            return line.recv(8)[4:] == ASKED
     except OSError:
         return False
 

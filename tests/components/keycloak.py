@@ -21,8 +21,8 @@ from typing import Any
 import httpx2 as httpx
 
 from interlock.embedded.tie import die_with_parent
-from interlock.runtime.supervisor import free_port
 from tests.components.java import QUICK, fetch, require_java
+from tests.components.ports import lasting_port
 from tests.components.required import Missing
 from tests.components.signing_in import client_token, token_of
 from tests.components.suite import answers, until
@@ -132,7 +132,7 @@ def running(
         "--hostname-strict=false",
         "--http-host=127.0.0.1",
         f"--http-port={port}",
-        f"--http-management-port={free_port()}",
+        f"--http-management-port={lasting_port()}",
         "--import-realm",
     )
     admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": password}

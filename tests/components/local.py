@@ -24,10 +24,10 @@ from pathlib import Path
 
 from interlock.embedded.binary import find_server
 from interlock.embedded.tie import die_with_parent
-from interlock.runtime.supervisor import free_port
 from tests.components import keycloak, postgres
 from tests.components.compose import ROOT, Compose, Mount, compose
 from tests.components.kafka import Broker, jars
+from tests.components.ports import lasting_port
 from tests.components.suite import answers, until
 
 PORTS = {"kafka": 9092, "valkey": 6379, "postgres": 5432, "keycloak": 8180, "crm": 9101}
@@ -173,7 +173,7 @@ class Local:
         kept = self.folder / "ports.json"
         known: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
         named = [*PORTS, *(one for one in self.compose.ours() if one not in self.compose.jobs())]
-        ports = {name: free_port() for name in named} | known | dict(self.wanted)
+        ports = {name: lasting_port() for name in named} | known | dict(self.wanted)
         self.folder.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(ports))
         return ports

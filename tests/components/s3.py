@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from interlock.embedded.tie import die_with_parent
-from interlock.runtime.supervisor import free_port
+from tests.components.ports import lasting_port
 from tests.components.required import Missing
 from tests.components.suite import answers
 
@@ -31,7 +31,7 @@ FETCH = 300.0
 @contextmanager
 def moto() -> Iterator[str]:
     """The endpoint of a running server, `http://127.0.0.1:…`. Missing if it cannot be had."""
-    python, port = _python(), free_port()
+    python, port = _python(), lasting_port()
     endpoint = f"http://127.0.0.1:{port}"
     with (
         TemporaryFile() as log,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interlock.runtime.supervisor import free_port
 from tests.chaos.truth import read_ledger, settled_ledger
+from tests.components.ports import lasting_port
 from tests.components.required import Missing, without
 from tests.components.suite import until
 from tests.conformance.bearer import Error, bearing
@@ -22,7 +22,7 @@ HANDSHAKE = "2025-11-25"
 
 @pytest.fixture
 def port() -> int:
-    return free_port()
+    return lasting_port()
 
 
 @pytest.fixture

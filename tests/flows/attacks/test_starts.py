@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from interlock.runtime.supervisor import free_port
 from tests.components.crm import REPEATABLE, SERVER, arguments
+from tests.components.ports import lasting_port
 from tests.components.running import program
 from tests.components.suite import Suite
 from tests.components.world import World, world
@@ -23,7 +23,7 @@ SEPARATE = pytest.mark.parametrize("more", [(), ("--separate",)], ids=["together
 
 def up(data: Path, *more: str, port: int | None = None, **env: str) -> tuple[int, str]:
     """`interlock up` that is expected not to come up: its exit code, and what it said."""
-    words = ("--data", str(data), "up", "--port", str(port or free_port()), *more)
+    words = ("--data", str(data), "up", "--port", str(port or lasting_port()), *more)
     log = data.parent / f"{data.name}.said"
     log.unlink(missing_ok=True)
     started = program("interlock.cli", *words, env={"INTERLOCK_LOG_LEVEL": "error"} | env, log=log)
@@ -95,7 +95,7 @@ def test_a_damaged_database_is_named_with_what_to_do(tmp_path: Path) -> None:
 
 @SEPARATE
 def test_a_bus_that_cannot_be_reached_is_named(tmp_path: Path, more: tuple[str, ...]) -> None:
-    port = free_port()
+    port = lasting_port()
     url = f"redis://user:secret@127.0.0.1:{port}/0"
     said = refused(up(tmp_path / "data", *more, INTERLOCK_BUS_URL=url))
     assert f"127.0.0.1:{port}" in said

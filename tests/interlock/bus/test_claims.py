@@ -10,8 +10,8 @@ import pytest
 from interlock.bus.claims import Claims, open_claims
 from interlock.bus.claims.store import named
 from interlock.errors import Refused, Unavailable, Unreadable
-from interlock.runtime.supervisor import free_port
 from interlock.testing.build import authenticated, raw
+from tests.components.ports import lasting_port
 from tests.interlock.bus.harness import open_sqs
 
 BODY = b"\x00\xff" * 1000
@@ -80,7 +80,7 @@ async def test_a_store_that_is_away_is_unavailable(
     with pytest.raises(Unavailable, match="NoSuchBucket"):
         await nowhere.put(BODY)
     await nowhere.close()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{lasting_port()}")
     away = open_claims(f"s3://{s3_bucket}")
     with pytest.raises(Unavailable, match="does not serve"):
         await away.get(named(BODY))

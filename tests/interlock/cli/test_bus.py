@@ -7,8 +7,8 @@ from secrets import token_hex
 import pytest
 from redis import Redis
 
-from interlock.runtime.supervisor import free_port
 from tests.components.elasticmq import CREDENTIALS
+from tests.components.ports import lasting_port
 from tests.components.running import Ran, ran
 from tests.components.world import World
 
@@ -69,7 +69,7 @@ def test_a_bus_that_cannot_be_is_one_line_without_its_password_and_exit_code_2(
 ) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    place = f"127.0.0.1:{free_port()}"
+    place = f"127.0.0.1:{lasting_port()}"
     for command in ("plan", "apply", "check") if url.startswith("redis") else ("check",):
         ran = bus(command, "--bus-url", url.replace("PLACE", place), data=tmp_path)
         assert (ran.code, ran.out) == (2, ""), ran

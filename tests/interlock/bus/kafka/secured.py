@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from interlock.runtime.supervisor import free_port
 from tests.components.kafka import PATIENT, Broker, kafka
+from tests.components.ports import lasting_port
 from tests.components.scratch import quick_folder
 
 PASSWORD = "s3cret-of-the-test"
@@ -52,7 +52,7 @@ class Secured:
 @contextmanager
 def secured_broker(home: Path) -> Iterator[Secured]:
     """Started, and stopped at the end."""
-    ports = [free_port() for _ in range(3)]
+    ports = [lasting_port() for _ in range(3)]
     salted = tuple(f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512))
     own_certificate(home)
     client_certificate(home, USER)

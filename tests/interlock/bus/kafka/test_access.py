@@ -15,8 +15,8 @@ from interlock.bus.kafka import KafkaBus
 from interlock.bus.verdict import Surroundings
 from interlock.errors import Refused, Unavailable
 from interlock.identity.submissions import AgentKey, Request
-from interlock.runtime.supervisor import free_port
 from interlock.testing.build import KEYRING, authenticated, raw
+from tests.components.ports import lasting_port
 from tests.components.required import Missing, without
 from tests.interlock.bus.harness import clock
 from tests.interlock.bus.kafka.secured import PASSWORD, USER, Secured, secured_broker
@@ -159,7 +159,7 @@ async def test_more_replicas_than_brokers_are_refused_with_the_option_that_helps
 
 
 async def test_a_broker_that_is_not_there_is_said() -> None:
-    said = await why_not(bus(f"kafka://127.0.0.1:{free_port()}"))
+    said = await why_not(bus(f"kafka://127.0.0.1:{lasting_port()}"))
     assert "connect call failed" in said.lower() or "refused" in said.lower()
 
 
@@ -186,7 +186,7 @@ def test_a_service_that_cannot_reach_its_bus_says_so_in_one_line(
     secured: Secured, redis_url: str, tmp_path: Path
 ) -> None:
     for url, says in (
-        (f"kafka://127.0.0.1:{free_port()}", "cannot reach Kafka at `127.0.0.1:"),
+        (f"kafka://127.0.0.1:{lasting_port()}", "cannot reach Kafka at `127.0.0.1:"),
         ("kafka://127.0.0.1?acks=0", "`acks` is no option of a Kafka URL"),
         (secured.url("admin:wrong@"), "does not take these credentials"),
         (secured.url(host="127.0.0.1"), "the certificate does not match"),

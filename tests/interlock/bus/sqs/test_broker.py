@@ -26,7 +26,7 @@ from interlock.bus.sqs.broker import (
 from interlock.bus.sqs.broker.opentelemetry import SqsTelemetryMiddleware
 from interlock.bus.sqs.broker.prometheus import SqsPrometheusMiddleware
 from interlock.bus.sqs.broker.testing import TestSqsBroker
-from interlock.runtime.supervisor import free_port
+from tests.components.ports import lasting_port
 from tests.interlock.bus.harness import Seen, eventually
 
 SHORT = Reading(wait=1)
@@ -333,7 +333,7 @@ async def test_a_queue_can_be_iterated(broker: SqsBroker) -> None:
 
 async def test_a_ping_tells_whether_anybody_is_there(broker: SqsBroker) -> None:
     assert await broker.ping(timeout=10)
-    nobody = SqsBroker(Place("eu-west-1", f"http://127.0.0.1:{free_port()}"))
+    nobody = SqsBroker(Place("eu-west-1", f"http://127.0.0.1:{lasting_port()}"))
     assert not await nobody.ping(timeout=10)
     await nobody.connect()
     assert not await nobody.ping(timeout=10)

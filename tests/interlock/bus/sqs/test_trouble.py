@@ -17,9 +17,9 @@ from interlock.bus.sqs.patience import AT_ONCE
 from interlock.contracts.requests import TaskAuthenticated
 from interlock.contracts.topics import Topic
 from interlock.errors import InterlockError, Refused, Unavailable
-from interlock.runtime.supervisor import free_port
 from interlock.testing.build import KEYRING, authenticated, cancel_requested, denied, raw
 from tests.components.elasticmq import CREDENTIALS
+from tests.components.ports import lasting_port
 from tests.components.proxy import proxied
 from tests.interlock.bus.harness import QUICK, Seen, clock, eventually, noting, open_sqs, running
 from tests.interlock.bus.sqs.proxy import Proxy, own_certificate, proxy, refusal
@@ -152,7 +152,7 @@ async def test_a_region_that_is_none_is_told(credentials: None) -> None:
 
 
 async def test_an_endpoint_where_nobody_is_is_told_at_once(credentials: None) -> None:
-    url = f"sqs://eu-west-1/prod?endpoint=http://127.0.0.1:{free_port()}"
+    url = f"sqs://eu-west-1/prod?endpoint=http://127.0.0.1:{lasting_port()}"
     bus = SqsBus(url, KEYRING, clock)
     with pytest.raises(Unavailable, match="the bus does not serve: SQS at http://127"):
         await bus.open()

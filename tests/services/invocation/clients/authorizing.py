@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from services.invocation.clients import (
     LOOPBACK,
@@ -22,6 +21,7 @@ from services.invocation.clients import (
 )
 from services.invocation.clients.dial import open_pool
 from services.invocation.clients.oauth import Asked, Driver, Keeper, Logins
+from tests.components.ports import lasting_port
 from tests.services.invocation.clients.talking import DISCOVERED, to
 
 CALLBACK = "http://127.0.0.1:8765/callback"
@@ -167,7 +167,7 @@ class Office:
 @asynccontextmanager
 async def office(**said: Any) -> AsyncIterator[Office]:
     """It works until left."""
-    port = unused_port()
+    port = lasting_port()
     one = Office(origin=f"http://127.0.0.1:{port}", **said)
     one.waits.set()
     app = web.Application()
